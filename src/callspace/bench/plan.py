@@ -1,0 +1,128 @@
+"""The plan: which cells a bench consists of. A cell is one encoder in one regime under one background policy, fold and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from callspace.adaptation.recipes import check_regime
+from callspace.bench.protocols import Protocol
+from callspace.datasets import Dataset
+from callspace.errors import CallspaceError
+
+__all__ = ["PLAN", "Cell", "make_plan", "plan_table"]
+
+PLAN = pa.schema(
+    [
+        ("cell", pa.string()),
+        ("encoder", pa.string()),
+        ("regime", pa.string()),
+        ("background", pa.float64()),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `name` is its folder: readable, and ending in digits that change with anything its numbers depend on."""
+
+    encoder: str
+    regime: str
+    background: float
+    fold: int | None
+    seed: int
+    name: str = ""
+
+    @property
+    def choice(self) -> tuple[str, str, float]:
+        """What a user chooses: encoder, regime and background policy; folds and seeds are repetitions of it."""
+        return self.encoder, self.regime, self.background
+
+    def describe(self) -> str:
+        """'resnet18:random, full, background 0.1, fold 2, seed 1', as short as it can be."""
+        parts = [self.encoder, self.regime]
+        if self.background != 1:
+            parts.append(f"background {self.background:g}")
+        if self.fold is not None:
+            parts.append(f"fold {self.fold}")
+        return ", ".join(parts) + (f", seed {self.seed}" if self.seed else "")
+
+
+def make_plan(
+    dataset: Dataset,
+    encoders: Sequence[str],
+    regimes: Sequence[str],
+    background: Sequence[float],
+    protocol: Protocol,
+    *,
+    seeds: int | None = None,
+    folds: Sequence[int | None] = (None,),
+    trainable: dict[str, bool],
+    sources: dict[str, str],
+) -> tuple[list[Cell], list[str]]:
+    """The cells of a bench, in the order they are worked on, and sentences on what is left out.
+
+    Parameters
+    ----------
+    folds : sequence of int or None
+        The test folds; ``(None,)`` takes the dataset's splits as they are.
+    trainable : dict
+        Whether each encoder has anything to fine-tune.
+    sources : dict
+        What each encoder's weights are: a fingerprint that goes into the cells' names.
+    """
+    _check_factors(encoders, regimes, background)
+    notes = []
+    shares = list(dict.fromkeys(background))
+    if dataset.task == "classification" and shares != [1.0]:
+        notes.append("Clips have no background windows: --background does not apply.")
+        shares = [1.0]
+    if still := [name for name in encoders if not trainable[name] and "full" in regimes]:
+        notes.append(f"{', '.join(still)} cannot be fine-tuned: frozen and linear only.")
+    data = dataset.fingerprint()
+    cells = [
+        _named(Cell(encoder, regime, share, fold, seed), data, protocol, sources[encoder])
+        for encoder, fold, seed, regime in itertools.product(
+            dict.fromkeys(encoders), folds, range(seeds or protocol.seeds), dict.fromkeys(regimes)
+        )
+        if regime != "full" or trainable[encoder]
+        # Probes on a frozen encoder are judged with all background; only what is fitted has a policy.
+        for share in ([1.0] if regime == "frozen" else shares)
+    ]
+    if not cells:
+        raise CallspaceError(f"nothing to do: {notes[-1] if notes else 'no cell is left'}")
+    return cells, notes
+
+
+def _check_factors(encoders: Sequence[str], regimes: Sequence[str], background: Sequence[float]) -> None:
+    for regime in regimes:
+        check_regime(regime)
+    for share in background:
+        if not 0 <= share <= 1:
+            raise CallspaceError(f"--background takes shares from 0 to 1, not {share:g}")
+    if not encoders or not regimes or not background:
+        raise CallspaceError("a bench needs at least one encoder, one regime and one share of background")
+
+
+def _named(cell: Cell, data: str, protocol: Protocol, source: str) -> Cell:
+    digest = hashlib.sha256(repr((asdict(cell), data, protocol.text, source)).encode()).hexdigest()[:8]
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", cell.encoder)[-60:], cell.regime, f"bg{cell.background:g}"]
+    if cell.fold is not None:
+        parts.append(f"fold{cell.fold}")
+    return Cell(cell.encoder, cell.regime, cell.background, cell.fold, cell.seed, "_".join([*parts, f"seed{cell.seed}", digest]))
+
+
+def plan_table(cells: Sequence[Cell]) -> pa.Table:
+    """The plan as a table."""
+    from callspace.tables import from_rows
+
+    rows: list[dict[str, Any]] = [{"cell": cell.name} | {k: v for k, v in asdict(cell).items() if k != "name"} for cell in cells]
+    return from_rows(rows, PLAN)

@@ -1,0 +1,113 @@
+"""``callspace bench``: the comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callspace.cli import options
+
+__all__ = ["bench", "show_run"]
+
+
+def bench(
+    data: options.Data,
+    annotations: options.Annotations = None,
+    encoders: Annotated[
+        str, typer.Option("--encoders", "-e", metavar="NAMES", help="With commas between; see `callspace models`.")
+    ] = "mfcc,alexnet,resnet18,yamnet",
+    regimes: Annotated[str, typer.Option("--regimes", "-r", metavar="NAMES", help="frozen, linear, full.")] = "frozen,linear,full",
+    background: Annotated[
+        str, typer.Option("--background", "-b", metavar="SHARES", help="Shares of the train split's background kept.")
+    ] = "1",
+    protocol: Annotated[str, typer.Option("--protocol", "-p", metavar="NAME", help="fair, quick, or a TOML file.")] = "fair",
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=100, help="Repetitions; the protocol's otherwise.")] = None,
+    folds: Annotated[str | None, typer.Option("--folds", metavar="all", help="'all': each fold is the test split once.")] = None,
+    weights: options.WeightsOption = None,
+    skip_missing: Annotated[bool, typer.Option("--skip-missing", help="Go on without the encoders whose weights are missing.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="The run's folder; runs/NAME otherwise. The same command goes on in it."),
+    ] = None,
+    device: options.Device = None,
+    window: options.Window = None,
+    hop: options.Hop = None,
+    group: options.Group = None,
+    split: options.Split = None,
+    test_fold: options.TestFold = None,
+    fold_column: options.FoldColumn = None,
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
+    channel: options.Channel = None,
+    rate: options.Rate = None,
+    unlisted: options.Unlisted = "skip",
+    confound: options.Confound = 0.0,
+    strict: options.Strict = False,
+) -> None:
+    """Compare encoders on labelled recordings: a table, plots and an HTML report.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+    """
+    import sys
+
+    from callspace.bench.bench import bench as run_bench
+    from callspace.errors import CallspaceError
+    from callspace.progress import terminal_progress
+
+    if folds not in (None, "all"):
+        raise CallspaceError(f"--folds takes 'all', not '{folds}' (for one fold: --test-fold {folds})")
+    progress = terminal_progress()
+    dataset = options.read_dataset(
+        data,
+        annotations,
+        progress,
+        window_s=window,
+        hop_s=hop,
+        group=group,
+        split=split,
+        fold=fold_column,
+        test_fold=test_fold,
+        path_column=path_column,
+        label_column=label_column,
+        channel=channel,
+        sample_rate_hz=rate,
+        unlisted=unlisted,
+        confound=confound,
+        strict=strict,
+    )
+    run = run_bench(
+        dataset,
+        options.comma_list(encoders),
+        options.comma_list(regimes),
+        options.shares(background),
+        seeds=seeds,
+        folds=folds,
+        protocol=protocol,
+        weights=options.weights_by_name(weights),
+        skip_missing=skip_missing,
+        out=out,
+        device=device,
+        strict=strict,
+        command=" ".join(["callspace", *sys.argv[1:]]),
+        progress=progress,
+    )
+    show_run(run.folder)
+
+
+def show_run(folder: Path) -> None:
+    """Write the page; show the leaderboard, the choice, and where the page is."""
+    from rich.console import Console
+
+    from callspace.report.page import write_report
+    from callspace.report.terminal import leaderboard_table
+    from callspace.tables import read_json
+
+    console = Console()
+    console.print(leaderboard_table(folder))
+    choice = read_json(folder / "choice.json")
+    console.print(choice["headline"], style="bold", markup=False, highlight=False)
+    for sentence in [*choice["reasons"], *choice["caveats"]]:
+        console.print(sentence, markup=False, highlight=False)
+    typer.echo(f"\nReport: {write_report(folder)}")

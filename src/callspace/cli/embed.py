@@ -1,0 +1,56 @@
+"""``callspace embed``: embeddings of recordings, in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callspace.cli import options
+
+__all__ = ["embed"]
+
+
+def embed(
+    data: options.Data,
+    encoder: Annotated[
+        str, typer.Option("--encoder", "-e", metavar="NAME", help="A name from `callspace models`, or the folder of a tuned encoder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The store; windows already in it are not computed again.")],
+    annotations: options.Annotations = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the embeddings as a table, too.")] = None,
+    weights: options.WeightsOption = None,
+    device: options.Device = None,
+    window: options.Window = None,
+    hop: options.Hop = None,
+    group: options.Group = None,
+    channel: options.Channel = None,
+    rate: options.Rate = None,
+) -> None:
+    """Embed every window of labelled or unlabelled recordings.
+
+    A folder without class folders, or any folder with --hop, is windowed from end to end, without labels.
+    """
+    from callspace.datasets.unlabelled import load_recordings
+    from callspace.embedding.embed import embed as run_embed
+    from callspace.encoders.load import load_encoder
+    from callspace.progress import terminal_progress
+    from callspace.tables import SKIPPED, from_rows, write_csv
+
+    progress = terminal_progress()
+    loaded = load_encoder(encoder, options.weights_by_name(weights).get(encoder), progress=progress)
+    wanted = {"window_s": window, "hop_s": hop, "group": group, "sample_rate_hz": rate, "channel": None if channel is None else channel - 1}
+    dataset = load_recordings(data, annotations, progress=progress, **wanted)
+    found = run_embed(dataset, loaded, out, device=device, progress=progress)
+    for sentence in [*dataset.notes, *dataset.warnings]:
+        progress.say(sentence)
+    write_csv(from_rows(dataset.skipped, SKIPPED), out / "skipped.csv")
+    if csv is not None:
+        write_csv(found.table(), csv)
+    rows, dim = found.vectors.shape
+    typer.echo(
+        f"{rows:,} windows of {dataset.recordings.num_rows:,} recordings, {dim} dimensions each, in {out}" + (f" and {csv}" if csv else "")
+    )
+    if dataset.skipped:
+        typer.echo(f"{len(dataset.skipped):,} skipped: see {out / 'skipped.csv'}")

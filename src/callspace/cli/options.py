@@ -1,0 +1,124 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from callspace.errors import CallspaceError
+
+if TYPE_CHECKING:
+    from callspace.datasets import Dataset
+    from callspace.progress import Progress
+
+_DATA = "Data"
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of class folders, a table of clips, a folder of soundscapes (with --annotations), or 'demo'.",
+        show_default=False,
+    ),
+]
+Annotations = Annotated[
+    str | None,
+    typer.Option(
+        "--annotations",
+        "-a",
+        metavar="FILE",
+        help="Table of path, onset_s, offset_s, label; unlabelled time is background.",
+        rich_help_panel=_DATA,
+    ),
+]
+Window = Annotated[
+    float | None, typer.Option("--window", metavar="SECONDS", help="What an encoder is given at once.", rich_help_panel=_DATA)
+]
+Hop = Annotated[
+    float | None, typer.Option("--hop", metavar="SECONDS", help="Between the onsets of a soundscape's windows.", rich_help_panel=_DATA)
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", metavar="COLUMN", help="What must not lie in both train and test (recording, individual, site).", rich_help_panel=_DATA
+    ),
+]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="COLUMN", help="Column of train, valid, test, if it is not 'split'.", rich_help_panel=_DATA)
+]
+FoldColumn = Annotated[
+    str | None, typer.Option("--fold-column", metavar="COLUMN", help="Column of folds, if it is not 'fold'.", rich_help_panel=_DATA)
+]
+TestFold = Annotated[
+    int | None,
+    typer.Option("--test-fold", metavar="N", help="The fold that is the test split; the next one is valid.", rich_help_panel=_DATA),
+]
+PathColumn = Annotated[
+    str | None, typer.Option("--path-column", metavar="COLUMN", help="Column of the recordings' paths.", rich_help_panel=_DATA)
+]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", metavar="COLUMN", help="Column of the labels.", rich_help_panel=_DATA)]
+Channel = Annotated[
+    int | None,
+    typer.Option("--channel", metavar="N", min=1, help="The channel to read, from 1; all are averaged otherwise.", rich_help_panel=_DATA),
+]
+Rate = Annotated[
+    int | None, typer.Option("--rate", metavar="HZ", help="For encoders without a sample rate of their own.", rich_help_panel=_DATA)
+]
+Unlisted = Annotated[
+    str,
+    typer.Option(
+        "--unlisted", metavar="skip|background", help="What becomes of soundscapes that no annotation names.", rich_help_panel=_DATA
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad recording instead of listing it.", rich_help_panel=_DATA)]
+Confound = Annotated[
+    float,
+    typer.Option(
+        "--confound",
+        metavar="0..1",
+        min=0,
+        max=1,
+        help="Of the built-in data: 0, every species at every site, to 1, one each.",
+        rich_help_panel=_DATA,
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, mps; the best there is otherwise.")]
+WeightsOption = Annotated[
+    list[str] | None, typer.Option("--weights", metavar="NAME=FILE", help="Published weights that you have as a file; may be repeated.")
+]
+
+
+def comma_list(text: str) -> list[str]:
+    """'a, b,c' as ['a', 'b', 'c']."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def shares(text: str) -> list[float]:
+    """Shares of background from '1,0.1,0'."""
+    try:
+        return [float(item) for item in comma_list(text)]
+    except ValueError:
+        raise CallspaceError(f"--background takes shares from 0 to 1 with commas between, such as 1,0.1,0, not '{text}'") from None
+
+
+def weights_by_name(pairs: list[str] | None) -> dict[str, str]:
+    """{'yamnet': 'yamnet.tflite'} from ['yamnet=yamnet.tflite']; commas may stand between pairs, too."""
+    found: dict[str, str] = {}
+    for pair in pairs or []:
+        name, equals, file = pair.partition("=")
+        if not equals or not name or not file:
+            raise CallspaceError(f"--weights takes NAME=FILE, such as yamnet=yamnet.tflite, not '{pair}'")
+        if not Path(file).expanduser().exists():
+            raise CallspaceError(f"--weights {pair}: there is no file '{file}'")
+        found[name] = file
+    return found
+
+
+def read_dataset(source: str, annotations: str | None, progress: Progress, **options: Any) -> Dataset:
+    """`load_dataset` with the command line's channel, which counts from 1."""
+    from callspace.datasets import load_dataset
+
+    channel = options.pop("channel", None)
+    return load_dataset(source, annotations, channel=None if channel is None else channel - 1, progress=progress, **options)

@@ -1,0 +1,1 @@
+"""Running an encoder over windows: the pipeline, and the store that keeps what came of it."""

@@ -1,0 +1,84 @@
+"""AlexNet, in torchvision's layout: the study's fine-tuned winner.
+
+Architecture: A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv 1404.5997, as torchvision builds it.
+The embedding is the output of the second fully connected layer after its rectifier (4096 values), or the 1000 logits.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from callspace.encoders.specs import EncoderSpec, Weights
+from callspace.encoders.vision import PictureNetwork, VisionEncoder, VisionTraits
+
+__all__ = ["SPECS", "AlexNet", "AlexNetEncoder"]
+
+SPECS = {
+    "alexnet": EncoderSpec(
+        name="alexnet",
+        version="1",
+        sample_rate_hz=None,
+        embedding_dim=4096,
+        pretraining="image",
+        citation="Krizhevsky 2014, arXiv 1404.5997; weights: torchvision, IMAGENET1K_V1",
+        layers=("pooled", "logits"),
+        front_ends=("logmel", "power"),
+        front_end="logmel",
+        min_window_s=0.63,
+        weights=Weights(
+            "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            licence="BSD-3-Clause (torchvision)",
+            sha256="7be5be79",
+        ),
+        family="alexnet",
+    )
+}
+
+
+class AlexNet(PictureNetwork):
+    """torchvision's AlexNet, key for key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, 11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(64, 192, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(192, 384, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(6)
+        self.classifier = nn.Sequential(
+            nn.Dropout(),
+            nn.Linear(256 * 6 * 6, 4096),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 1000),
+        )
+
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """The second fully connected layer after its rectifier, float32[batch, 4096]."""
+        return self.classifier[:-1](self.avgpool(self.features(pictures)).flatten(1))
+
+    def last_layer(self) -> nn.Linear:
+        """The 1000-way classifier."""
+        return self.classifier[-1]  # type: ignore[return-value]
+
+
+class AlexNetEncoder(VisionEncoder):
+    """AlexNet on spectrograms; its three poolings without padding need 63 frames."""
+
+    traits = VisionTraits(fewest_frames=63)
+
+    def _build_network(self, spec: EncoderSpec) -> PictureNetwork:
+        return AlexNet()

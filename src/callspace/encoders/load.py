@@ -1,0 +1,181 @@
+"""From a name or a path to an encoder that is ready to embed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from callspace.encoders.registry import ENCODERS, RANDOM, spec, split_name
+from callspace.encoders.weights import cached_weights, sha256_of
+from callspace.errors import CallspaceError, MissingWeightsError
+from callspace.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from callspace.encoders.contract import Encoder
+    from callspace.encoders.specs import EncoderSpec
+
+__all__ = ["check_weights", "load_encoder"]
+
+
+class _Request(NamedTuple):
+    spec: EncoderSpec
+    file: Path | None  # given by hand
+
+
+def load_encoder(
+    name_or_path: str | Path,
+    weights: str | Path | None = None,
+    *,
+    layer: str | None = None,
+    pool: str | None = None,
+    front_end: str | None = None,
+    sample_rate_hz: int | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Encoder:
+    """An encoder by name, or a tuned one by its folder, in evaluation mode.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``NAME`` (published weights), ``NAME:random``, or the folder of a saved encoder.
+    weights : "random" | path, optional
+        Random weights, or a file in the published layout; the published ones (from the cache, or downloaded) when not given.
+    layer, pool, front_end : str, optional
+        Named choices of the encoder's spec; its defaults when not given.
+    sample_rate_hz : int, optional
+        Binds an encoder that works at the dataset's own rate; see `Encoder.bind`.
+    seed : int
+        Of random weights: the same seed gives the same weights, and torch's own generator is left as it was.
+    progress : Progress
+        Shows a download.
+
+    Raises
+    ------
+    MissingWeightsError
+        When there are no weights; random ones are never taken instead.
+    CallspaceError
+        For a name, layer, pool, front end or file that is none.
+
+    Examples
+    --------
+    >>> load_encoder("resnet18:random", sample_rate_hz=16_000).spec.embedding_dim
+    512
+    """
+    if (folder := _saved_folder(name_or_path)) is not None:
+        return _tuned(folder, {"weights": weights, "layer": layer, "pool": pool, "front end": front_end})
+    request = _request(str(name_or_path), weights)
+    choices = _choices(request.spec, layer, pool, front_end)
+    path = _weights_path(request, progress)
+    encoder = _built(request.spec, choices, seed)
+    if path is not None:
+        encoder.load_weights(path)
+        encoder.origin = _origin(path, request.spec)
+    elif request.spec.name.endswith(RANDOM):
+        encoder.origin = {"kind": "random", "seed": seed}
+    if sample_rate_hz is not None:
+        encoder.bind(sample_rate_hz)
+    return encoder.eval()
+
+
+def check_weights(name_or_path: str | Path, weights: str | Path | None = None, *, progress: Progress = SILENT) -> Path | None:
+    """Whether all that `load_encoder` needs can be had, without building anything; published weights are downloaded if they are not in the cache.
+
+    Returns
+    -------
+    Path | None
+        The file of the weights; None for an encoder that needs none.
+
+    Raises
+    ------
+    MissingWeightsError, CallspaceError
+        As `load_encoder`.
+    """
+    if (folder := _saved_folder(name_or_path)) is not None:
+        _no_choice(folder, {"weights": weights})
+        return folder / "model.safetensors"
+    return _weights_path(_request(str(name_or_path), weights), progress)
+
+
+def _saved_folder(name_or_path: str | Path) -> Path | None:
+    """The folder that is meant, or None where an encoder's name is."""
+    if isinstance(name_or_path, str) and name_or_path.removesuffix(RANDOM) in ENCODERS:
+        return None
+    path = Path(name_or_path).expanduser()
+    if path.is_file() and not (path.parent / "card.json").is_file():
+        raise CallspaceError(f"{path} is a file: say which encoder its weights are for, with --weights NAME={path} (weights= in Python)")
+    folder = path.parent if path.is_file() else path
+    if folder.is_dir():
+        from callspace.encoders.saved import is_saved
+
+        if not is_saved(folder):
+            raise CallspaceError(f"{folder} is not a saved encoder: it should hold card.json and model.safetensors")
+        return folder
+    if isinstance(name_or_path, Path) or any(mark in name_or_path for mark in "/\\~"):
+        raise CallspaceError(f"there is no saved encoder at {name_or_path}")
+    return None
+
+
+def _tuned(folder: Path, given: dict[str, Any]) -> Encoder:
+    from callspace.encoders.saved import load_saved
+
+    _no_choice(folder, given)
+    return load_saved(folder)
+
+
+def _no_choice(folder: Path, given: dict[str, Any]) -> None:
+    named = [what for what, value in given.items() if value is not None]
+    if named:
+        raise CallspaceError(
+            f"the saved encoder at {folder} has its own {' and '.join(named)}: leave {'it' if len(named) == 1 else 'them'} out"
+        )
+
+
+def _request(name: str, weights: str | Path | None) -> _Request:
+    base, random = split_name(name)
+    if weights is None:
+        return _Request(spec(name), None)
+    if weights == "random":
+        return _Request(spec(base + RANDOM), None)
+    if random:
+        raise CallspaceError(f"'{name}' asks for random weights, but the weights {weights} are given too: leave one out")
+    published = spec(base)
+    if published.weights is None:
+        raise CallspaceError(f"'{base}' has no weights: leave {weights} out")
+    return _Request(published, Path(weights).expanduser())
+
+
+def _weights_path(request: _Request, progress: Progress) -> Path | None:
+    if request.file is not None:
+        if not request.file.is_file():
+            raise MissingWeightsError(f"there is no weights file for '{request.spec.name}' at {request.file}")
+        return request.file
+    if request.spec.weights is None:
+        return None
+    return cached_weights(request.spec.weights, request.spec.name, progress=progress)
+
+
+def _choices(wanted: EncoderSpec, layer: str | None, pool: str | None, front_end: str | None) -> dict[str, Any]:
+    """Keyword arguments of the encoder's class; a front end only where there is a choice."""
+    if front_end is None or wanted.front_ends:
+        return {"layer": layer, "pool": pool, **({"front_end": front_end} if front_end else {})}
+    if front_end != wanted.front_end:
+        raise CallspaceError(f"encoder '{wanted.name}' has no front end '{front_end}'; it has {wanted.front_end}")
+    return {"layer": layer, "pool": pool}
+
+
+def _built(wanted: EncoderSpec, choices: dict[str, Any], seed: int) -> Encoder:
+    import torch
+
+    from callspace.encoders.registry import encoder_class
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return encoder_class(wanted.name)(wanted, **choices)
+
+
+def _origin(path: Path, wanted: EncoderSpec) -> dict[str, Any]:
+    """Whether the file in use is the published one can be told by its checksum only."""
+    found = sha256_of(path)
+    published = wanted.weights is not None and wanted.weights.sha256 is not None and found.startswith(wanted.weights.sha256)
+    return {"kind": "published" if published else "file", "file": path.name, "sha256": found}

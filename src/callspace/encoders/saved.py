@@ -1,0 +1,178 @@
+"""A tuned encoder as a folder, which `load_encoder` reads like any other name.
+
+===================  ===============================================================================================
+card.json            format, encoder's name and version, layer, pool, front end, sample rate, labels, head, fingerprint,
+                     where the starting weights came from, and under "card" what the maker added
+model.safetensors    the network's state, in the published layout: it serves as ``--weights NAME=model.safetensors`` too
+head.safetensors     the head's, where there is one
+===================  ===============================================================================================
+
+The folder is written beside its final place and renamed: it is complete or absent.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from callspace.encoders.contract import Encoder
+from callspace.encoders.heads import build_head, describe_head
+from callspace.encoders.registry import encoder_class, spec
+from callspace.encoders.weights import fill, read_state
+from callspace.errors import CallspaceError
+from callspace.tables import read_json, write_json
+
+__all__ = ["FORMAT", "is_saved", "load_saved", "save_encoder"]
+
+FORMAT = 1
+CARD, MODEL, HEAD = "card.json", "model.safetensors", "head.safetensors"
+
+
+def save_encoder(encoder: Encoder, folder: str | Path, card: dict[str, Any] | None = None) -> Path:
+    """Write an encoder, its head and its card.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        From the registry, with or without a `head`.
+    folder : path
+        Made, or replaced where it holds a saved encoder already.
+    card : dict, optional
+        What is to be remembered of its making: anything that JSON holds, without NaN.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    CallspaceError
+        When `folder` exists and is something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not is_saved(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise CallspaceError(f"{folder} exists and is not a saved encoder: give another folder, or remove it first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    temporary.mkdir()
+    try:
+        _write_tensors(encoder.network, temporary / MODEL)
+        if encoder.head is not None:
+            _write_tensors(encoder.head, temporary / HEAD)
+        write_json(_card_of(encoder, card or {}), temporary / CARD)
+        _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _card_of(encoder: Encoder, card: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": encoder.spec.name,
+        "version": encoder.spec.version,
+        "layer": encoder.layer,
+        "pool": encoder.pool,
+        "front_end": encoder.spec.front_end,
+        "sample_rate_hz": encoder.sample_rate_hz,
+        "embedding_dim": encoder.spec.embedding_dim,
+        "labels": encoder.labels,
+        "head": None if encoder.head is None else describe_head(encoder.head),
+        "fingerprint": encoder.fingerprint(),
+        "origin": encoder.origin,
+        "card": card,
+    }
+
+
+def _write_tensors(module: nn.Module, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}, path)
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
+    folder.rename(old)
+    temporary.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_saved(folder: str | Path) -> bool:
+    """Whether `folder` has the two files that every saved encoder has."""
+    return (Path(folder) / CARD).is_file() and (Path(folder) / MODEL).is_file()
+
+
+def load_saved(folder: str | Path) -> Encoder:
+    """Read what `save_encoder` wrote, in evaluation mode.
+
+    An encoder that works at the dataset's own sample rate keeps the rate it was tuned at: its spec says so, and audio is resampled to it.
+
+    Raises
+    ------
+    CallspaceError
+        When a file is missing or broken, the format or the encoder's version is another, or the weights are not those of the card.
+    """
+    folder = Path(folder)
+    card = _read_card(folder)
+    try:
+        encoder = _rebuilt(card)
+        labels, head, fingerprint = card["labels"], card["head"], card["fingerprint"]
+        encoder.card, encoder.origin = card["card"], {**card["origin"], "kind": "tuned"}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CallspaceError(f"{folder / CARD} is not the card of a saved encoder: {type(error).__name__} {error}") from None
+    fill(encoder.network, read_state(folder / MODEL), folder / MODEL)
+    if encoder.fingerprint() != fingerprint:
+        raise CallspaceError(
+            f"{folder / MODEL} does not hold the weights that {CARD} describes (their fingerprint is {encoder.fingerprint()}, not {fingerprint}): "
+            "one of the two was changed or exchanged; save the encoder again"
+        )
+    encoder.labels = labels
+    if head is not None:
+        encoder.head = build_head(head)
+        fill(encoder.head, read_state(folder / HEAD), folder / HEAD)
+        if labels is not None and len(labels) != head["out_features"]:
+            raise CallspaceError(f"{folder / CARD} names {len(labels)} labels, but the head has {head['out_features']} outputs")
+    return encoder.eval()
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    if not is_saved(folder):
+        raise CallspaceError(f"{folder} is not a saved encoder: it should hold {CARD} and {MODEL}")
+    try:
+        card = read_json(folder / CARD)
+    except ValueError as error:
+        raise CallspaceError(f"{folder / CARD} is not JSON: {error}") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise CallspaceError(
+            f"{folder / CARD} has format {found!r}, and this callspace reads format {FORMAT}: was it saved by another version?"
+        )
+    return card
+
+
+def _rebuilt(card: dict[str, Any]) -> Encoder:
+    published = spec(card["name"])
+    if published.version != card["version"]:
+        raise CallspaceError(
+            f"the saved encoder is version {card['version']} of '{card['name']}', and this callspace has version {published.version}, which "
+            "would embed the same audio differently: tune it again, or use the callspace that saved it"
+        )
+    choices = {"layer": card["layer"], "pool": card["pool"]}
+    if published.front_ends:
+        choices["front_end"] = card["front_end"]
+    rate = int(card["sample_rate_hz"])
+    with torch.random.fork_rng(devices=[]):
+        encoder = encoder_class(card["name"])(published, **choices)
+    encoder.bind(rate)
+    encoder.spec = replace(encoder.spec, sample_rate_hz=rate)
+    return encoder

@@ -1,0 +1,109 @@
+"""The vision encoders: a network for photographs looks at spectrograms.
+
+In evaluation mode the network runs once for each number of frames, after padding to the least it takes, so an embedding never depends on
+batch-mates. In training mode the spectrograms are padded with zeros to the longest of the batch and the network runs once, since
+batch normalisation needs the batch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from callspace.encoders.contract import Encoder
+from callspace.encoders.specs import EncoderSpec
+from callspace.encoders.spectrograms import Spectrograms, pad_frames
+
+__all__ = ["PictureNetwork", "VisionEncoder", "VisionTraits"]
+
+
+@dataclass(frozen=True)
+class VisionTraits:
+    """What sets one vision network apart from another.
+
+    Attributes
+    ----------
+    fewest_frames : int
+        A shorter spectrogram is padded with zeros at its end.
+    memory_format : torch.memory_format
+        The faster one, measured.
+    """
+
+    fewest_frames: int = 1
+    memory_format: torch.memory_format = torch.contiguous_format
+
+
+class PictureNetwork(nn.Module):
+    """A classifier of photographs, float32[batch, 3, height, width] to float32[batch, 1000], in two parts."""
+
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """What the last layer gets, float32[batch, dim]."""
+        raise NotImplementedError
+
+    def last_layer(self) -> nn.Linear:
+        """The classifier's last layer."""
+        raise NotImplementedError
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """The 1000 outputs of the ImageNet classifier."""
+        return self.last_layer()(self.pooled(pictures))
+
+
+class VisionEncoder(Encoder):
+    """Base class: a subclass sets `traits` and `_build_network`.
+
+    The layers are ``pooled`` (the default, what the network's last layer gets) and ``logits`` (its 1000 outputs, the study's).
+    """
+
+    traits = VisionTraits()
+    network: PictureNetwork
+    front_end: Spectrograms
+
+    def __init__(self, spec: EncoderSpec, *, layer: str | None = None, pool: str | None = None, front_end: str | None = None) -> None:
+        super().__init__(spec, layer=layer, pool=pool, front_end=front_end)
+        self.network = self._build_network(spec).to(memory_format=self.traits.memory_format)  # type: ignore[call-overload]
+        last = self.network.last_layer()
+        self._set_embedding_dim(last.out_features if self.layer == "logits" else last.in_features)
+
+    def _build_network(self, spec: EncoderSpec) -> PictureNetwork:
+        raise NotImplementedError
+
+    def _build_front_end(self) -> None:
+        device = self.network.last_layer().weight.device
+        self.front_end = Spectrograms(self.sample_rate_hz, self.spec.front_end).to(device)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Embed a batch; see `Encoder.forward`."""
+        waveforms, lengths = self._checked(waveforms, lengths)
+        self.sample_rate_hz  # noqa: B018  says that bind is missing
+        groups = [(rows, self._pictures(waveforms[rows.to(waveforms.device), :length])) for length, rows in _by_value(lengths)]
+        if self.training:
+            longest = max(pictures.shape[2] for _, pictures in groups)
+            groups = [(rows, pad_frames(pictures, longest)) for rows, pictures in groups]
+        runs: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for rows, pictures in groups:
+            runs[pictures.shape[2]].append((rows, pictures))
+        order = torch.cat([rows for run in runs.values() for rows, _ in run])
+        embeddings = torch.cat([self._look(torch.cat([pictures for _, pictures in run])) for run in runs.values()])
+        return embeddings[torch.argsort(order).to(embeddings.device)]
+
+    def _pictures(self, waveforms: Tensor) -> Tensor:
+        return pad_frames(self.front_end(waveforms), self.traits.fewest_frames)
+
+    def _look(self, pictures: Tensor) -> Tensor:
+        """float32[batch, mels, frames] to float32[batch, embedding_dim]."""
+        channels = pictures[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=self.traits.memory_format)
+        return self.network(channels) if self.layer == "logits" else self.network.pooled(channels)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """All the network's parameters, without the 1000-way classifier where the embedding is read before it: it would get no gradient."""
+        unused = set() if self.layer == "logits" else set(self.network.last_layer().parameters())
+        return [parameter for parameter in self.network.parameters() if parameter not in unused]
+
+
+def _by_value(lengths: Tensor) -> list[tuple[int, Tensor]]:
+    """Each length with the rows that have it."""
+    return [(length, torch.nonzero(lengths == length).flatten()) for length in torch.unique(lengths).tolist()]

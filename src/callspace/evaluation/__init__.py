@@ -1,0 +1,1 @@
+"""Judging embeddings: structure, use, the separation of background, and how certain each number is."""

@@ -1,0 +1,68 @@
+"""Predictions, one row a test window: the table that every score is computed from, and the part of it that all have."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike
+
+from callspace.errors import CallspaceError
+from callspace.evaluation.labels import single_labels
+from callspace.metrics.weights import Floats
+
+__all__ = ["base_predictions", "head_predictions", "label_rule_of", "list_column"]
+
+_LABEL_RULE = b"label_rule"
+
+
+def head_predictions(
+    scores: ArrayLike, windows: pa.Table, labels: Sequence[str], task: str, *, name: str = "head", label_rule: str = "first"
+) -> pa.Table:
+    """Predictions from a regime's own head, to be scored as the probes' are.
+
+    Parameters
+    ----------
+    scores
+        float[n, labels], probabilities (or anything that ranks alike) for each of `windows`.
+    windows
+        The test windows, in the same order.
+    labels, task, label_rule
+        As in `judge`.
+    name
+        What the head is called: the columns are ``scores:NAME`` and, in detection, ``separation:NAME``, the largest score over labels.
+    """
+    given = np.asarray(scores, dtype=np.float64)
+    if given.shape != (windows.num_rows, len(labels)):
+        raise CallspaceError(f"scores have shape {given.shape}, but there are {windows.num_rows} windows and {len(labels)} labels")
+    if not np.isfinite(given).all():
+        raise CallspaceError(f"{int((~np.isfinite(given)).any(axis=1).sum())} windows have a score that is NaN or infinite")
+    table = base_predictions(windows, labels, task, label_rule).append_column(f"scores:{name}", list_column(given))
+    if task == "detection" and len(labels):
+        table = table.append_column(f"separation:{name}", pa.array(given.max(axis=1)))
+    return table
+
+
+def base_predictions(windows: pa.Table, labels: Sequence[str], task: str, label_rule: str) -> pa.Table:
+    """window_id, group (the recording where there is none), labels and label; the rule is kept in the schema's metadata."""
+    window_labels = windows.column("labels").to_pylist()
+    recordings, groups = windows.column("recording").to_pylist(), windows.column("group").to_pylist()
+    table = pa.table(
+        {
+            "window_id": windows.column("window_id"),
+            "group": pa.array([recording if group is None else group for group, recording in zip(groups, recordings, strict=True)]),
+            "labels": pa.array(window_labels, pa.list_(pa.string())),
+            "label": pa.array(single_labels(window_labels, labels, task, label_rule), pa.string()),
+        }
+    )
+    return table.replace_schema_metadata({_LABEL_RULE: label_rule.encode()})
+
+
+def label_rule_of(predictions: pa.Table) -> str:
+    """The rule that made the column ``label``."""
+    return (predictions.schema.metadata or {}).get(_LABEL_RULE, b"first").decode()
+
+
+def list_column(scores: Floats) -> pa.Array:
+    """float64[n, k] as n lists."""
+    n, k = scores.shape
+    return pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * k), pa.array(scores.reshape(-1)))

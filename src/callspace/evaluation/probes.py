@@ -1,0 +1,150 @@
+"""Two probes of what an embedding holds: a linear one and a nearest-neighbour one, fitted on train, chosen on valid.
+
+Features are standardised by the mean and standard deviation of the train split.
+
+- ``linear``: logistic regression, softmax for classification and a sigmoid a label for detection; C of `C_GRID`.
+- ``knn``: the share of the k nearest train windows, by cosine distance, that have a label; k of `K_GRID`.
+
+The setting with the best score on valid is taken (accuracy for classification, mAP for detection; the first of equals, which is
+the stronger penalty or the smaller k), the same for all labels; the test split is scored once, with that one. Without a valid split
+that can be scored, the defaults are used and it is said. A label that train never has scores 0 everywhere.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from callspace.evaluation.logistic import Link, Logistic, fit_logistic
+from callspace.metrics.classification import accuracy
+from callspace.metrics.neighbours import k_nearest
+from callspace.metrics.ranking import mean_average_precision
+from callspace.metrics.weights import Floats
+
+__all__ = ["C_GRID", "K_GRID", "PROBES", "Probe", "Split", "splits_of", "standardised"]
+
+C_GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
+K_GRID = (1, 5, 15, 50)
+_DEFAULT_C = 0.1
+_DEFAULT_K = 5
+
+#: From bool[n, K] truth and float64[n, K] scores to the number that valid is chosen by.
+Criterion = Callable[[NDArray[np.bool_], Floats], float]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Features float64[n, d] and which of K labels each window has, bool[n, K]."""
+
+    features: Floats
+    labels: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a probe found: probabilities of each label in the test split, what was chosen, and its score on valid (NaN without one)."""
+
+    scores: Floats
+    choice: dict[str, float]
+    valid: float
+    notes: list[str] = field(default_factory=list)
+
+
+def standardised(train: Floats, *others: Floats) -> list[Floats]:
+    """`train` and `others` less the mean of `train`, over its standard deviation (1 where a dimension is constant)."""
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    # The deviation of a constant is rounding, not 0.
+    constant = deviation <= 1e-9 * np.maximum(np.abs(mean), np.finfo(float).tiny)
+    deviation = np.where(constant, 1.0, deviation)
+    return [(split - mean) / deviation for split in (train, *others)]
+
+
+def splits_of(vectors: Floats, labels: NDArray[np.bool_], split: Sequence[str]) -> tuple[Split, Split, Split]:
+    """Train, valid and test, with standardised features; `train` must not be empty."""
+    names = np.asarray(split)
+    masks = [names == name for name in ("train", "valid", "test")]
+    features = standardised(*(vectors[mask] for mask in masks))
+    return tuple(Split(part, labels[mask]) for part, mask in zip(features, masks, strict=True))  # type: ignore[return-value]
+
+
+def criterion(task: str) -> Criterion:
+    """Accuracy for classification, mAP for detection."""
+    if task == "classification":
+        return lambda truth, scores: float(accuracy(truth.argmax(axis=1), scores.argmax(axis=1)))
+    return lambda truth, scores: float(mean_average_precision(truth, scores))
+
+
+def linear_probe(train: Split, valid: Split, test: Split, task: str, judge_by: Criterion) -> Probe:
+    """Logistic regression, C chosen on valid."""
+    known = np.asarray(train.labels.any(axis=0))
+    link: Link = "softmax" if task == "classification" else "sigmoid"
+    if not known.any() or (link == "softmax" and known.sum() == 1):
+        return _constant(train, valid, test, judge_by, {"C": _DEFAULT_C})
+    targets = train.labels[:, known].astype(np.float64)
+    fits: dict[float, Logistic] = {}
+    scores: dict[float, float] = {}
+    last = None
+    for c in C_GRID if len(valid.features) else (_DEFAULT_C,):
+        last = fits[c] = fit_logistic(train.features, targets, link, c, last)
+        scores[c] = _score(judge_by, valid, _spread(last.probabilities(valid.features), known))
+    c, notes = _best(scores, _DEFAULT_C, "C", fits)
+    if not fits[c].converged:
+        notes.append(f"logistic regression with C = {c:g} did not converge; its scores are those where it stopped.")
+    return Probe(_spread(fits[c].probabilities(test.features), known), {"C": c}, scores[c], notes)
+
+
+def knn_probe(train: Split, valid: Split, test: Split, task: str, judge_by: Criterion) -> Probe:
+    """Nearest neighbours by cosine distance, k chosen on valid."""
+    grid = [k for k in K_GRID if k <= len(train.features)]
+    default = max(k for k in grid if k <= _DEFAULT_K)
+    on_valid, on_test = (_votes(train, split, grid) for split in (valid, test))
+    scores = {k: _score(judge_by, valid, on_valid[k]) for k in grid}
+    best, notes = _best(scores, default, "k", scores)
+    k = int(best)
+    return Probe(on_test[k], {"k": k}, scores[k], notes)
+
+
+#: Name -> function of (train, valid, test, task, criterion); a new probe is one line here.
+PROBES: dict[str, Callable[[Split, Split, Split, str, Criterion], Probe]] = {"linear": linear_probe, "knn": knn_probe}
+
+
+def _votes(train: Split, queries: Split, grid: Sequence[int]) -> dict[int, Floats]:
+    """For each k of `grid` the share of the k nearest train windows that have each label."""
+    if not len(queries.features):
+        return {k: np.zeros((0, train.labels.shape[1])) for k in grid}
+    near, _ = k_nearest(train.features, max(grid), queries=queries.features, metric="cosine")
+    sums, votes, at = np.zeros((len(near), train.labels.shape[1])), {}, 0
+    for k in sorted(grid):
+        for rank in range(at, k):
+            sums += train.labels[near[:, rank]]
+        votes[k], at = sums / k, k
+    return votes
+
+
+def _score(judge_by: Criterion, split: Split, scores: Floats) -> float:
+    return judge_by(split.labels, scores) if len(split.features) else np.nan
+
+
+def _best(scores: dict, default: float, name: str, available) -> tuple[float, list[str]]:
+    """The setting with the best score, the first of equals; the default, and a note, where none has a score."""
+    defined = {setting: score for setting, score in scores.items() if not np.isnan(score)}
+    if defined:
+        return max(defined, key=defined.__getitem__), []
+    taken = default if default in available else next(iter(available))
+    return taken, [f"nothing to choose {name} by in the valid split: {name} = {taken:g}."]
+
+
+def _spread(probabilities: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Probabilities of all labels from those of the labels that train has; 0 for the others."""
+    everywhere = np.zeros((len(probabilities), len(known)))
+    everywhere[:, known] = probabilities
+    return everywhere
+
+
+def _constant(train: Split, valid: Split, test: Split, judge_by: Criterion, choice: dict[str, float]) -> Probe:
+    """What can be said without anything to learn: the share of train windows with each label."""
+    shares = train.labels.mean(axis=0)
+    on_valid, on_test = (np.tile(shares, (len(split.features), 1)) for split in (valid, test))
+    note = "the train split has fewer than two classes, so the linear probe says the same of every window."
+    return Probe(on_test, choice, _score(judge_by, valid, on_valid), [note])

@@ -1,0 +1,118 @@
+"""The leaderboard: one row a contender, best first. The page, the terminal and the tests all read this one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from callspace import tables
+from callspace.report.reading import Contender, Run, finite, read_run, share_of
+
+__all__ = ["LEADERBOARD", "leaderboard", "leaderboard_of"]
+
+#: `standing` is ``recommended``, ``tied`` (not told apart from the recommended one) or empty; `seconds` is the mean of a cell.
+#: NMI and the silhouette of the labels are of the full space (`structure_space`, where a run has no other); the separation of
+#: background is read by the same kind of probe for every contender, so that frozen and tuned encoders compare.
+LEADERBOARD = pa.schema(
+    [
+        ("place", pa.int32()),
+        ("encoder", pa.string()),
+        ("pretraining", pa.string()),
+        ("regime", pa.string()),
+        ("background", pa.float64()),
+        ("variant", pa.string()),
+        ("standing", pa.string()),
+        ("metric", pa.string()),
+        ("reader", pa.string()),
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("n", pa.int64()),
+        ("cells", pa.int32()),
+        ("structure_space", pa.string()),
+        ("nmi", pa.float64()),
+        ("nmi_ci_low", pa.float64()),
+        ("nmi_ci_high", pa.float64()),
+        ("silhouette", pa.float64()),
+        ("separation_reader", pa.string()),
+        ("separation_auroc", pa.float64()),
+        ("separation_ci_low", pa.float64()),
+        ("separation_ci_high", pa.float64()),
+        ("seconds", pa.float64()),
+    ]
+)
+
+
+def leaderboard(run_folder: Path) -> pa.Table:
+    """The leaderboard of a run folder.
+
+    Parameters
+    ----------
+    run_folder : Path
+        A folder with at least ``summary.parquet`` and ``dataset.json``.
+
+    Returns
+    -------
+    pa.Table
+        Of the schema `LEADERBOARD`, sorted by the main metric (accuracy or mAP), best first; contenders without it come last.
+        A frozen encoder is read by a linear probe, every other regime by its own head.
+    """
+    return leaderboard_of(read_run(run_folder))
+
+
+def leaderboard_of(run: Run) -> pa.Table:
+    """The leaderboard of a run that has been read."""
+    seconds = _seconds(run)
+    rows = [_row(run, contender, seconds) for contender in run.contenders]
+    rows.sort(key=lambda row: (row["value"] is None, -(row["value"] or 0.0), row["encoder"], row["regime"], -(row["background"] or 0.0)))
+    return tables.from_rows([{**row, "place": place} for place, row in enumerate(rows, 1)], LEADERBOARD)
+
+
+def _row(run: Run, contender: Contender, seconds: dict[tuple[Any, ...], float]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "encoder": contender.encoder,
+        "pretraining": run.contenders[contender]["pretraining"],
+        "regime": contender.regime,
+        "background": contender.background,
+        "variant": contender.variant,
+        "standing": _standing(run, contender),
+        "metric": run.main_metric,
+        "seconds": seconds.get(contender[:3]),
+    }
+    if main := run.main_score(contender):
+        reader, score = main
+        row |= {"reader": reader, "value": score.value, "ci_low": score.low, "ci_high": score.high, "n": score.n, "cells": score.cells}
+    if run.spaces:
+        row["structure_space"] = space = run.spaces[0]
+        if nmi := run.score(contender, "nmi", space):
+            row |= {"nmi": nmi[1].value, "nmi_ci_low": nmi[1].low, "nmi_ci_high": nmi[1].high}
+        if silhouette := run.score(contender, "silhouette_labels", space):
+            row["silhouette"] = silhouette[1].value
+    if separation := run.score(contender, "separation_auroc", "full", ("linear", "knn", "head")):
+        reader, score = separation
+        row |= {
+            "separation_reader": reader,
+            "separation_auroc": score.value,
+            "separation_ci_low": score.low,
+            "separation_ci_high": score.high,
+        }
+    return row
+
+
+def _standing(run: Run, contender: Contender) -> str:
+    if run.choice.get("encoder") and run.named(run.choice) == contender:
+        return "recommended"
+    return "tied" if any(run.named(tied) == contender for tied in run.choice.get("tied", [])) else ""
+
+
+def _seconds(run: Run) -> dict[tuple[Any, ...], float]:
+    """The mean over cells (a fold and a seed) of the seconds each took."""
+    cells: dict[tuple[Any, ...], dict[tuple[str, str], float]] = {}
+    for row in run.costs:
+        if (spent := finite(row.get("seconds"))) is not None:
+            by_cell = cells.setdefault((row.get("encoder"), row.get("regime"), share_of(row.get("background"))), {})
+            cell = (row.get("fold", ""), row.get("seed", ""))
+            by_cell[cell] = by_cell.get(cell, 0.0) + spent
+    return {key: sum(by_cell.values()) / len(by_cell) for key, by_cell in cells.items()}

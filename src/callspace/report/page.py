@@ -1,0 +1,127 @@
+"""The report: one HTML file that holds everything it shows and asks the network for nothing.
+
+Everything a user wrote is escaped where it is put: by Jinja2 in HTML, by `_inline_json` in the data for the scripts, by `charts.plain`
+in Plotly's texts. On top of that a content security policy in the page allows its own scripts only, by their hashes, and no request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from callspace import tables
+from callspace.report import background, opening, sections
+from callspace.report.appendix import appendix, class_table
+from callspace.report.leaderboard import leaderboard_of
+from callspace.report.maps import maps_section
+from callspace.report.reading import read_run
+
+__all__ = ["write_report"]
+
+
+def write_report(run_folder: Path, path: Path | None = None) -> Path:
+    """Write the report of a run.
+
+    Parameters
+    ----------
+    run_folder : Path
+        A run folder; only ``summary.parquet`` and ``dataset.json`` must be there, and what else is missing leaves its section out.
+    path : Path, optional
+        Where to write; ``report.html`` in the run folder when not given.
+
+    Returns
+    -------
+    Path
+        The page, written whole or not at all. The same run folder gives the same bytes.
+
+    Raises
+    ------
+    CallspaceError
+        Where `run_folder` is no finished run.
+    """
+    run_folder = Path(run_folder)
+    path = run_folder / "report.html" if path is None else Path(path)
+    tables.write_text(_render(run_folder), path)
+    return path
+
+
+def _render(run_folder: Path) -> str:
+    run = read_run(run_folder)
+    rows = leaderboard_of(run).to_pylist()
+    figures: dict[str, Any] = {}
+    parts = [
+        sections.tuning_section(run),
+        background.background_section(run),
+        background.separation_section(run),
+        maps_section(run),
+        sections.agreement_section(run),
+        class_table(run, rows),
+        sections.curves_section(run),
+    ]
+    shown = [part for part in parts if part]
+    for part in shown:
+        _number_figures(part, figures)
+    maps = next((part.pop("data") for part in shown if part["id"] == "maps"), None)
+    scripts = [_plotly(), _template_file("page.js")] + ([_template_file("maps.js")] if maps else [])
+    return _template().render(
+        opening=opening.opening(run, rows),
+        board=opening.board(run, rows),
+        sections=shown,
+        appendix=appendix(run),
+        style=_template_file("style.css"),
+        data=_inline_json({"figures": figures, "maps": maps}),
+        scripts=scripts,
+        policy=_policy(scripts),
+    )
+
+
+def _number_figures(part: dict[str, Any], figures: dict[str, Any]) -> None:
+    """Move the charts of a section's panes into `figures`, and leave their names and heights."""
+    for pane in part.get("panes", []):
+        for figure in pane.get("figures", []):
+            chart = figure.pop("chart")
+            figure |= {"name": f"{part['id']}-{len(figures) + 1}", "height": chart.pop("height")}
+            figures[figure["name"]] = chart
+
+
+def _template() -> Any:
+    import jinja2
+
+    # Strings only: no template is ever made from what a user wrote.
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= opening.FILTERS
+    return environment.get_template("page.html.j2")
+
+
+def _template_file(name: str) -> str:
+    return files("callspace.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    # As a browser's HTML parser would read it, so that the hash of the policy fits; and with nothing that ends a script element.
+    return get_plotlyjs().replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _inline_json(value: Any) -> str:
+    """JSON that can stand in a script element: no character in it means anything to HTML."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _policy(scripts: list[str]) -> str:
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
+    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"

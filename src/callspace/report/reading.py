@@ -1,0 +1,231 @@
+"""A run folder in memory: what the report is made of, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from callspace import tables
+from callspace.errors import CallspaceError
+
+__all__ = ["Contender", "Run", "Score", "read_run", "share_of"]
+
+_CONFIGURATION = ("layer", "pool", "recipe", "protocol")
+
+
+class Contender(NamedTuple):
+    """One thing a user can choose: an encoder, how it met the labels, and the share of background kept in training.
+
+    `variant` names the layer, pooling, recipe or protocol where a run holds several of them for the same three, else it is empty.
+    """
+
+    encoder: str
+    regime: str
+    background: float | None
+    variant: str = ""
+
+
+class Score(NamedTuple):
+    """A mean over the cells of a contender, with its interval; `n` test windows."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+    cells: int | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a run folder, read whole; what is absent is empty."""
+
+    folder: Path
+    summary: list[dict[str, Any]]
+    dataset: dict[str, Any]
+    choice: dict[str, Any]
+    comparisons: list[dict[str, Any]]
+    maps: pa.Table
+    skipped: list[dict[str, str]]
+    costs: list[dict[str, str]]
+    history: list[dict[str, str]]
+    provenance: dict[str, Any]
+    protocol_text: str
+    folds: list[int]
+    seeds: list[int]
+
+    @property
+    def detection(self) -> bool:
+        """Whether windows may hold background, several labels, or both."""
+        return self.dataset.get("task") == "detection"
+
+    @property
+    def main_metric(self) -> str:
+        """What contenders are ranked by: the choice's own metric, else accuracy for clips and mAP for soundscapes."""
+        return self.choice.get("metric") or ("map" if self.detection else "accuracy")
+
+    @cached_property
+    def contenders(self) -> dict[Contender, dict[str, Any]]:
+        """Every contender of the summary, in its order, with the pretraining, protocol and the like of its first row."""
+        differing = _differing(self.summary)
+        found: dict[Contender, dict[str, Any]] = {}
+        for row in self.summary:
+            found.setdefault(_contender(row, differing), row)
+        return found
+
+    @cached_property
+    def encoders(self) -> list[str]:
+        """The encoders in the summary's order."""
+        return list(dict.fromkeys(contender.encoder for contender in self.contenders))
+
+    @cached_property
+    def spaces(self) -> list[str]:
+        """The spaces that were judged: the full one first, then the maps in the summary's order."""
+        spaces = list(dict.fromkeys(row["space"] for row in self.summary if row["space"]))
+        return sorted(spaces, key=lambda space: space != "full")
+
+    @cached_property
+    def _scores(self) -> dict[tuple[Contender, str, str, str | None], dict[str, Score]]:
+        differing = _differing(self.summary)
+        found: dict[tuple[Contender, str, str, str | None], dict[str, Score]] = {}
+        for row in self.summary:
+            value = finite(row["value"])
+            if value is None:
+                continue
+            key = (_contender(row, differing), row["metric"], row["space"] or "", row["class"])
+            score = Score(value, finite(row["ci_low"]), finite(row["ci_high"]), row["n"], row["cells"])
+            found.setdefault(key, {}).setdefault(row["clusterer"] or "", score)
+        return found
+
+    def readers(self, contender: Contender, metric: str, space: str = "full", label: str | None = None) -> dict[str, Score]:
+        """The score of each thing that read the space (``kmeans``, ``linear``, ``knn``, ``head``; empty for none)."""
+        return self._scores.get((contender, metric, space, label), {})
+
+    def score(
+        self, contender: Contender, metric: str, space: str = "full", readers: Iterable[str] = ("kmeans", ""), label: str | None = None
+    ) -> tuple[str, Score] | None:
+        """The first of `readers` that has the score, with it; any other where none has; None where nothing has."""
+        found = self.readers(contender, metric, space, label)
+        for reader in (*readers, *found):
+            if reader in found:
+                return reader, found[reader]
+        return None
+
+    def main_score(self, contender: Contender, metric: str | None = None, label: str | None = None) -> tuple[str, Score] | None:
+        """A score of use: from a linear probe where the encoder is frozen, else from the regime's own head."""
+        readers = ("linear", "knn") if contender.regime == "frozen" else ("head", "linear", "knn")
+        return self.score(contender, metric or self.main_metric, "full", readers, label)
+
+    def named(self, what: Mapping[str, Any], prefix: str = "") -> Contender | None:
+        """The contender that an encoder, a regime and a background share name, or None."""
+        wanted = (what.get(f"{prefix}encoder"), what.get(f"{prefix}regime"), share_of(what.get(f"{prefix}background")))
+        return next((contender for contender in self.contenders if contender[:3] == wanted), None)
+
+    def best(self, encoder: str, regimes: Iterable[str]) -> Contender | None:
+        """The contender of an encoder with the best main score among some regimes."""
+        regimes = set(regimes)
+        scored = [(found[1].value, contender) for contender in self.contenders if (found := self.main_score(contender))]
+        own = [(value, contender) for value, contender in scored if contender.encoder == encoder and contender.regime in regimes]
+        return max(own, key=lambda pair: pair[0])[1] if own else None
+
+    @cached_property
+    def most_background(self) -> float | None:
+        """The largest share of background that was tried, which other shares are compared with."""
+        return max(self.policies, default=None)
+
+    @cached_property
+    def policies(self) -> list[float]:
+        """The shares of background that were tried, least first."""
+        return sorted({contender.background for contender in self.contenders if contender.background is not None})
+
+
+def finite(value: Any) -> float | None:
+    """A number as a float; None for nothing, text, NaN and infinity."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def share_of(value: Any) -> float | None:
+    """A background share as it is compared: rounded, since it has been through Parquet, CSV and JSON."""
+    number = finite(value)
+    return None if number is None else round(number, 6)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises
+    ------
+    CallspaceError
+        Where `folder` is no finished run: it has no ``summary.parquet`` or no ``dataset.json``.
+    """
+    folder = Path(folder)
+    for name in ("summary.parquet", "dataset.json"):
+        if not (folder / name).is_file():
+            raise CallspaceError(f"'{folder}' has no {name}, so it is no finished run: give the --out folder of a bench that ended")
+    folds, seeds = _folds_and_seeds(folder)
+    return Run(
+        folder=folder,
+        summary=tables.read_parquet(folder / "summary.parquet").to_pylist(),
+        dataset=tables.read_json(folder / "dataset.json"),
+        choice=_json(folder / "choice.json"),
+        comparisons=_parquet(folder / "comparisons.parquet"),
+        maps=tables.read_parquet(folder / "maps.parquet") if (folder / "maps.parquet").is_file() else tables.MAPS.empty_table(),
+        skipped=_csv(folder / "skipped.csv"),
+        costs=_csv(folder / "costs.csv"),
+        history=_csv(folder / "history.csv"),
+        provenance=_json(folder / "provenance.json"),
+        protocol_text=(folder / "protocol.toml").read_text(encoding="utf-8") if (folder / "protocol.toml").is_file() else "",
+        folds=folds,
+        seeds=seeds,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return (tables.read_json(path) or {}) if path.is_file() else {}
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    return tables.read_parquet(path).to_pylist() if path.is_file() else []
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: value or "" for key, value in row.items() if key} for row in csv.DictReader(file)]
+
+
+def _folds_and_seeds(folder: Path) -> tuple[list[int], list[int]]:
+    path = folder / "results.parquet"
+    if not path.is_file():
+        return [], []
+    import pyarrow.parquet
+
+    columns = pyarrow.parquet.read_table(path, columns=["fold", "seed"])
+    folds, seeds = (sorted(set(columns[name].drop_null().to_pylist())) for name in ("fold", "seed"))
+    return folds, seeds
+
+
+def _differing(summary: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[str]]:
+    """For each encoder, regime and share of background, the parts of its configuration that a run holds several of."""
+    seen: dict[tuple[Any, ...], dict[str, set[str]]] = {}
+    for row in summary:
+        parts = seen.setdefault((row["encoder"], row["regime"], share_of(row["background"])), {name: set() for name in _CONFIGURATION})
+        for name, values in parts.items():
+            values.add(row[name] or "")
+    return {key: [name for name, values in parts.items() if len(values) > 1] for key, parts in seen.items()}
+
+
+def _contender(row: Mapping[str, Any], differing: dict[tuple[Any, ...], list[str]]) -> Contender:
+    key = (row["encoder"], row["regime"], share_of(row["background"]))
+    return Contender(*key, " · ".join(row[name] or f"no {name}" for name in differing[key]))

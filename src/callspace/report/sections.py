@@ -1,0 +1,205 @@
+"""The sections of figures: what tuning does, clusters against use, training.
+
+A section is a dictionary for the template: ``id``, ``title``, ``lead`` (sentences), ``panes`` (one shown at a time, each with a
+``label``, ``figures`` and a ``caption``); a figure is ``title`` and ``chart``. None where the run has nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from callspace.report.charts import Dot, Line, Point, RowGroup, dot_rows, line_chart, scatter_chart
+from callspace.report.colours import MUTED, encoder_colours
+from callspace.report.figures import bracketed, clear, differences, ends_of, forest, score_of, short_metric, span_of, switchable_metrics
+from callspace.report.reading import Run, finite, share_of
+from callspace.report.words import (
+    TUNED_REGIMES,
+    capital,
+    contender_name,
+    count,
+    listed,
+    metric_name,
+    number,
+    ordered_regimes,
+    reader_name,
+    regime_name,
+    share,
+    short,
+    signed,
+    space_name,
+    space_short,
+)
+
+__all__ = ["agreement_section", "curves_section", "tuning_section"]
+
+_SYMBOLS = {"frozen": "circle-open", "linear": "diamond-open", "attentive": "square-open", "last": "square", "lora": "diamond"}
+
+
+def tuning_section(run: Run) -> dict[str, Any] | None:
+    """Frozen and tuned scores of every encoder that was tuned, and the paired differences."""
+    encoders = [encoder for encoder in run.encoders if len({c.regime for c in run.contenders if c.encoder == encoder}) > 1]
+    if not encoders:
+        return None
+    background = run.most_background
+    panes = []
+    for metric in switchable_metrics(run):
+        groups = [_regime_group(run, encoder, metric, background) for encoder in encoders]
+        groups = [group for group in groups if group.rows]
+        if not groups:
+            continue
+        ends = span_of(end for group in groups for _, dots in group.rows for dot in dots for end in (dot.value, dot.low, dot.high))
+        figures = [{"title": f"{metric_name(metric)} by regime", "chart": dot_rows(groups, metric_name(metric), ends)}]
+        rows = [row for row in differences(run, "tuning", metric) if share_of(row["b_background"]) == background]
+        if rows:
+            figures.append({"title": "Tuned minus frozen, paired", "chart": forest(run, rows, metric, _tuned_name)})
+        panes.append({"label": metric_name(metric), "figures": figures, "caption": _tuning_caption(run, metric, background, rows)})
+    return {
+        "id": "tuning",
+        "title": "Does tuning help?",
+        "lead": _tuning_verdict(run, background),
+        "panes": panes,
+    }
+
+
+def _regime_group(run: Run, encoder: str, metric: str, background: float | None) -> RowGroup:
+    rows, reference = [], None
+    own = [contender for contender in run.contenders if contender.encoder == encoder]
+    for regime in ordered_regimes(contender.regime for contender in own):
+        for contender in own:
+            found = score_of(run, contender, metric) if contender.regime == regime else None
+            if not found or (contender.background != background and regime != "frozen"):
+                continue
+            if regime == "frozen" and reference is not None:
+                continue
+            reference = found[1].value if regime == "frozen" else reference
+            hover = f"{contender_name(contender)}\n{metric_name(metric)} {bracketed(found[1])}\nread by {reader_name(found[0])}"
+            rows.append((" · ".join(filter(None, (regime, contender.variant))), [Dot(*ends_of(found[1]), hover)]))
+    return RowGroup(short(encoder), encoder_colours(run.encoders)[encoder], rows, reference)
+
+
+def _tuned_name(row: dict[str, Any]) -> str:
+    return row["b_regime"]
+
+
+def _tuning_verdict(run: Run, background: float | None) -> list[str]:
+    rows = [row for row in differences(run, "tuning", run.main_metric) if share_of(row["b_background"]) == background]
+    if not rows:
+        return ["Each regime beside the same encoder left frozen."]
+    better, worse = (sum(clear(row) == sign for row in rows) for sign in (1, -1))
+    sentence = f"Against the same encoder left frozen, {metric_name(run.main_metric)} rose clearly in {better or 'none'} of "
+    sentence += f"{count(len(rows), 'comparison')}, fell clearly in {worse or 'none'}, and "
+    sentence += f"{(len(rows) - better - worse) or 'none'} showed no clear difference."
+    tuned = [row for row in rows if row["b_regime"] in TUNED_REGIMES]
+    if tuned:
+        most = max(tuned, key=lambda row: row["difference"])
+        if most["difference"] > 0:
+            sentence += f" The largest gain from changing the network itself: {short(most['b_encoder'])}, {regime_name(most['b_regime'])}, "
+            sentence += f"{signed(most['difference'])}."
+    return [sentence]
+
+
+def _tuning_caption(run: Run, metric: str, background: float | None, rows: Sequence[dict[str, Any]]) -> str:
+    parts = ["Scores: the dotted line carries the frozen one down, so that a dot to its right is a gain."]
+    if metric == run.main_metric:
+        parts.append("A frozen encoder is read by a linear probe, the others by their own head.")
+    elif metric == "nmi":
+        parts.append("NMI is of k-means in the full space.")
+    else:
+        parts.append("The separation is read by a linear probe in every regime.")
+    if rows:
+        parts.append(
+            "Differences: over the same test windows; where the whisker leaves out zero, the difference is clear. "
+            "Each interval stands for itself: of twenty comparisons without any real difference, about one would look clear by chance."
+        )
+    if len(run.policies) > 1:
+        parts.append(f"All with {share(background)} of the training background; other shares are in the next section.")
+    return " ".join(parts)
+
+
+def agreement_section(run: Run) -> dict[str, Any] | None:
+    """Does a good clustering go with a good score? NMI against the main metric, with Spearman's rank correlation."""
+    colours = encoder_colours(run.encoders)
+    panes = []
+    for space in run.spaces:
+        points, pairs = [], []
+        for contender in run.contenders:
+            main, nmi = run.main_score(contender), run.score(contender, "nmi", space)
+            if not main or not nmi:
+                continue
+            pairs.append((nmi[1].value, main[1].value))
+            hover = f"{contender_name(contender)}\nNMI {number(nmi[1].value)}\n{metric_name(run.main_metric)} {number(main[1].value)}"
+            points.append(Point(*pairs[-1], colours[contender.encoder], _SYMBOLS.get(contender.regime, "circle"), hover))
+        if len(points) < 5:
+            continue
+        chart = scatter_chart(points, f"NMI of k-means, {space_name(space)}", metric_name(run.main_metric))
+        figures = [{"title": "", "chart": chart}]
+        panes.append({"label": space_short(space), "figures": figures, "caption": _agreement_caption(run, space, pairs)})
+    if not panes:
+        return None
+    lead = [
+        "A map with tidy clusters need not mean a better classifier. Each dot is one row of the leaderboard: the structure that k-means "
+        f"finds without labels, against {metric_name(run.main_metric)}."
+    ]
+    return {"id": "agreement", "title": "Do tidy clusters mean better scores?", "lead": lead, "panes": panes, "legend": _legend(run)}
+
+
+def _agreement_caption(run: Run, space: str, pairs: Sequence[tuple[float, float]]) -> str:
+    nmi, main = zip(*pairs, strict=True)
+    shapes = {"circle-open": "hollow circles", "diamond-open": "hollow diamonds", "square-open": "hollow squares", "square": "squares"}
+    shapes |= {"diamond": "diamonds", "circle": "filled circles"}
+    regimes = ordered_regimes(contender.regime for contender in run.contenders)
+    marks = [f"{regime_name(regime)}: {shapes[_SYMBOLS.get(regime, 'circle')]}" for regime in regimes]
+    caption = f"{capital('; '.join(marks))}. "
+    if len(set(nmi)) < 2 or len(set(main)) < 2:
+        return caption + "No rank correlation: one of the two does not vary."
+    from scipy.stats import spearmanr
+
+    rho = float(spearmanr(nmi, main).statistic)
+    return (
+        caption + f"Spearman's rank correlation over {len(pairs)} rows, {space_name(space)}: {rho:+.2f} "
+        "(1: the same order, 0: no relation). Rows of one encoder are alike, so that they count for less than as many independent ones."
+    )
+
+
+def _legend(run: Run) -> list[dict[str, str]]:
+    return [{"name": short(encoder), "colour": colour} for encoder, colour in encoder_colours(run.encoders).items()]
+
+
+def curves_section(run: Run) -> dict[str, Any] | None:
+    """The validation score by epoch: a small chart for each encoder and regime, a line for each cell."""
+    curves: dict[tuple[str, str], dict[tuple[Any, ...], list[tuple[float, float]]]] = {}
+    for row in run.history:
+        epoch, score = finite(row.get("epoch")), finite(row.get("valid_score"))
+        if epoch is None or score is None:
+            continue
+        cell = (share_of(row.get("background")), row.get("fold", ""), row.get("seed", ""))
+        curves.setdefault((row.get("encoder", ""), row.get("regime", "")), {}).setdefault(cell, []).append((epoch, score))
+    if not curves:
+        return None
+    dashes = dict(zip(sorted(run.policies, reverse=True), ("solid", "dash", "dot", "dashdot", "longdash"), strict=False))
+    figures = [
+        {"title": f"{short(e, 24)} · {regime}", "chart": _curve_chart(run, e, regime, curves[e, regime], dashes)} for e, regime in curves
+    ]
+    caption = f"{capital(metric_name(run.main_metric))} on the validation split after each epoch, "
+    caption += "a line for each seed and fold. A curve that turns down shows overfitting; the best epoch is the one kept."
+    if len(dashes) > 1:
+        kinds = {"solid": "solid", "dash": "dashed", "dot": "dotted", "dashdot": "dash-dotted", "longdash": "long dashes"}
+        caption += " " + capital(listed([f"{kinds[dash]}: {share(policy)}" for policy, dash in dashes.items()])) + " of the background."
+    pane = {"label": "", "figures": figures, "caption": caption, "small": True}
+    return {"id": "curves", "title": "How did training go?", "lead": [], "panes": [pane]}
+
+
+def _curve_chart(run: Run, encoder: str, regime: str, cells: dict[tuple[Any, ...], Any], dashes: dict[float, str]) -> dict[str, Any]:
+    colour = encoder_colours(run.encoders).get(encoder, MUTED)
+    lines = []
+    for (background, fold, seed), points in cells.items():
+        epochs, scores = zip(*sorted(points), strict=True)
+        who = ", ".join(filter(None, (f"seed {seed}" if seed else "", f"fold {fold}" if fold else "", share(background))))
+        hovers = [f"{who}\nepoch {epoch:g}: {number(score)}" for epoch, score in zip(epochs, scores, strict=True)]
+        lines.append(Line("", colour, epochs, scores, [], [], hovers, dashes.get(background, "solid"), marked=False))
+    chart = line_chart(lines, "epoch", short_metric(run.main_metric), None, height=190)
+    for trace in chart["data"]:
+        trace["line"]["width"] = 1.4
+    chart["layout"]["xaxis"] |= {"nticks": 6, "tickformat": "d"}
+    return chart

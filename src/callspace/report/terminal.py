@@ -1,0 +1,70 @@
+"""The leaderboard for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from callspace.report.leaderboard import leaderboard
+from callspace.report.words import metric_name, number, share, short
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["leaderboard_table"]
+
+
+def leaderboard_table(run_folder: Path) -> Table:
+    """The leaderboard of a run folder as a rich table: the numbers of the page, best first.
+
+    Columns appear only where they say something: the share of background where it varies, the separation of background where there
+    is one. ``*`` marks the recommended choice, ``=`` what cannot be told from it.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = leaderboard(run_folder).to_pylist()
+    varies = len({row["background"] for row in rows}) > 1
+    separated = any(row["separation_auroc"] is not None for row in rows)
+    marked = any(row["standing"] for row in rows)
+    metric = metric_name(rows[0]["metric"]) if rows else "score"
+
+    caption = ["95 % intervals in brackets", "NMI in the full space" if _in_full_space(rows) else "NMI on a map"]
+    if separated:
+        caption.append("separation: AUROC of calls against background")
+    if marked:
+        caption.append("* recommended, = not told apart from it")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption="; ".join(caption), caption_justify="left")
+    table.add_column("", width=1, no_wrap=True)
+    table.add_column("encoder", overflow="fold")
+    table.add_column("regime", no_wrap=True)
+    if varies:
+        table.add_column("background", justify="right", no_wrap=True)
+    table.add_column(metric, justify="right", no_wrap=True)
+    table.add_column("NMI", justify="right", no_wrap=True)
+    if separated:
+        table.add_column("separation", justify="right", no_wrap=True)
+    for row in rows:
+        cells = [{"recommended": "*", "tied": "="}.get(row["standing"], ""), short(_name(row), 40), row["regime"]]
+        cells += [share(row["background"])] if varies else []
+        cells += [_with_interval(row), number(row["nmi"])]
+        cells += [number(row["separation_auroc"])] if separated else []
+        # Text, not str: a name with brackets is no markup.
+        table.add_row(*[Text(cell) for cell in cells], style="bold" if row["standing"] == "recommended" else "")
+    return table
+
+
+def _in_full_space(rows: list[dict[str, Any]]) -> bool:
+    return all(row["structure_space"] in ("full", None) for row in rows)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['encoder']} ({row['variant']})" if row["variant"] else row["encoder"]
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    text = number(row["value"])
+    if row["ci_low"] is None or row["ci_high"] is None:
+        return text
+    return f"{text} [{number(row['ci_low'])}, {number(row['ci_high'])}]"

@@ -1,0 +1,209 @@
+"""The tables that travel between the rooms: their Arrow schemas, and reading and writing them whole or not at all.
+
+Every file that callspace writes goes through `atomic_path`: it is written beside its final place and renamed, so that a reader
+finds the old file, the new file or none, never half of one.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+__all__ = [
+    "COMPARISONS",
+    "MAPS",
+    "RECORDINGS",
+    "RESULTS",
+    "SKIPPED",
+    "SUMMARY",
+    "WINDOWS",
+    "atomic_path",
+    "from_rows",
+    "read_json",
+    "read_parquet",
+    "write_csv",
+    "write_json",
+    "write_parquet",
+    "write_text",
+]
+
+#: One row a recording. `duration_s` is what can be decoded, not what the header claims.
+RECORDINGS = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("duration_s", pa.float64()),
+        ("sample_rate_hz", pa.int64()),
+        ("channels", pa.int32()),
+        ("frames", pa.int64()),
+        ("format", pa.string()),
+    ]
+)
+
+#: One row a window; further columns may follow. `recording` is relative to the dataset's root.
+WINDOWS = pa.schema(
+    [
+        ("window_id", pa.int64()),
+        ("recording", pa.string()),
+        ("onset_s", pa.float64()),
+        ("offset_s", pa.float64()),
+        ("labels", pa.list_(pa.string())),
+        ("split", pa.dictionary(pa.int8(), pa.string())),
+        ("fold", pa.int32()),
+        ("group", pa.string()),
+    ]
+)
+
+#: What was left out and why: one row a thing (a recording, an annotation, a class, a cell).
+SKIPPED = pa.schema([("path", pa.string()), ("what", pa.string()), ("reason", pa.string()), ("remedy", pa.string())])
+
+#: One row a (cell, metric). `class` is null for an overall score; `ci_low` and `ci_high` are null where no interval can be had.
+RESULTS = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("encoder", pa.string()),
+        ("pretraining", pa.string()),
+        ("layer", pa.string()),
+        ("pool", pa.string()),
+        ("regime", pa.string()),
+        ("recipe", pa.string()),
+        ("background", pa.float64()),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+        ("protocol", pa.string()),
+        ("space", pa.string()),
+        ("clusterer", pa.string()),
+        ("label_rule", pa.string()),
+        ("class", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("n", pa.int64()),
+    ]
+)
+
+_WHAT = [
+    (name, RESULTS.field(name).type)
+    for name in ("dataset", "encoder", "pretraining", "layer", "pool", "regime", "recipe", "background", "protocol")
+]
+_SCORE = [
+    (name, RESULTS.field(name).type) for name in ("space", "clusterer", "label_rule", "class", "metric", "value", "ci_low", "ci_high", "n")
+]
+
+#: Results averaged over folds and seeds: `value` is the mean of `cells` cells, whose own values are `values`; the interval is a
+#: bootstrap over the test groups of all of them. `n` counts the test windows of all folds together.
+SUMMARY = pa.schema([*_WHAT, *_SCORE, ("cells", pa.int32()), ("values", pa.list_(pa.float64()))])
+
+#: Paired differences b - a over the same test windows. `question` is `tuning` (frozen against tuned, same encoder and policy),
+#: `background` (a share of background against all of it, same encoder and regime) or `best` (each other choice against the best).
+COMPARISONS = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("question", pa.string()),
+        *[
+            (f"{side}_{name}", kind)
+            for side in "ab"
+            for name, kind in (("encoder", pa.string()), ("regime", pa.string()), ("background", pa.float64()))
+        ],
+        ("space", pa.string()),
+        ("clusterer", pa.string()),
+        ("metric", pa.string()),
+        ("a_value", pa.float64()),
+        ("b_value", pa.float64()),
+        ("difference", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("n", pa.int64()),
+    ]
+)
+
+#: Two-dimensional maps of the test windows, one row a (cell, space, window).
+MAPS = pa.schema(
+    [
+        ("encoder", pa.string()),
+        ("regime", pa.string()),
+        ("background", pa.float64()),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+        ("space", pa.string()),
+        ("window_id", pa.int64()),
+        ("recording", pa.string()),
+        ("onset_s", pa.float64()),
+        ("offset_s", pa.float64()),
+        ("label", pa.string()),
+        ("x", pa.float32()),
+        ("y", pa.float32()),
+    ]
+)
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """A table of `schema` from dictionaries; a missing key is null, an unknown one is an error."""
+    rows = list(rows)
+    unknown = {key for row in rows for key in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"columns {sorted(unknown)} are not in the schema {schema.names}")
+    return pa.table({field.name: pa.array([row.get(field.name) for row in rows], type=field.type) for field in schema}, schema=schema)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_parquet(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write `table` as Parquet, atomically."""
+    with atomic_path(path) as temporary:
+        pa.parquet.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: str | os.PathLike[str]) -> pa.Table:
+    """Read a Parquet table whole."""
+    return pa.parquet.read_table(path)
+
+
+def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write `table` as UTF-8 CSV with a header, atomically; lists are joined with ``;`` and dictionaries decoded."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_list(field.type):
+            joined = pa.array(
+                [None if items is None else ";".join(map(str, items)) for items in table.column(index).to_pylist()], pa.string()
+            )
+            table = table.set_column(index, field.name, joined)
+        elif pa.types.is_dictionary(field.type):
+            table = table.set_column(index, field.name, table.column(index).cast(field.type.value_type))
+    with atomic_path(path) as temporary:
+        pyarrow.csv.write_csv(table, temporary)
+
+
+def write_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Write UTF-8 text, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(value: Any, path: str | os.PathLike[str]) -> None:
+    """Write `value` as indented JSON, atomically; NaN and infinity are refused, since JSON has neither."""
+    write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))

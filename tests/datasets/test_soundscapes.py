@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+
+from callspace.datasets import load_dataset
+from callspace.errors import CallspaceError
+from small_audio import tone
+
+EVENTS = "path,onset_s,offset_s,label\n"
+
+
+@pytest.fixture
+def field(tmp_path) -> Path:
+    """Six recordings of four seconds."""
+    for n in range(6):
+        tone(tmp_path / "audio" / f"r{n}.wav", seconds=4.0)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "events.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def events(*extra: str) -> str:
+    return EVENTS + "\n".join([*(f"r{n}.wav,1.0,1.4,{'ab'[n % 2]}" for n in range(6)), *extra])
+
+
+def test_unlabelled_time_is_background(field):
+    ds = load_dataset(field / "audio", write(field, events()), window_s=1.0, hop_s=0.5)
+    first = ds.windows.slice(0, 7).to_pylist()
+    assert ds.task == "detection"
+    assert [row["onset_s"] for row in first] == [0, 0.5, 1, 1.5, 2, 2.5, 3]
+    assert [row["labels"] for row in first] == [[], ["a"], ["a"], [], [], [], []]
+    assert ds.windows["group"].to_pylist()[0] == "r0.wav"
+
+
+def test_a_recording_shorter_than_the_window_gives_one_padded_window(field):
+    ds = load_dataset(field / "audio", write(field, events()), window_s=6.0, hop_s=3.0)
+    assert ds.windows.num_rows == 6
+    assert ds.windows["offset_s"].to_pylist() == [6.0] * 6
+
+
+def test_paths_may_be_relative_to_the_table_or_bare_names(field):
+    for prefix in ("audio/", ""):
+        text = EVENTS + "\n".join(f"{prefix}r{n}.wav,1.0,1.4,{'ab'[n % 2]}" for n in range(6))
+        assert load_dataset(field, write(field, text)).recordings.num_rows == 6
+
+
+def test_a_recording_without_rows_is_left_out_unless_said_to_be_background(field):
+    text = EVENTS + "\n".join(f"r{n}.wav,1.0,1.4,{'ab'[n % 2]}" for n in range(5))
+    ds = load_dataset(field / "audio", write(field, text))
+    assert ds.recordings.num_rows == 5
+    assert any("left out (such as 'r5.wav')" in note for note in ds.notes)
+    assert load_dataset(field / "audio", write(field, text), unlisted="background").recordings.num_rows == 6
+
+
+def test_a_row_with_a_path_alone_lists_an_empty_recording(field):
+    text = EVENTS + "\n".join([*(f"r{n}.wav,1.0,1.4,{'ab'[n % 2]}" for n in range(5)), "r5.wav,,,"])
+    ds = load_dataset(field / "audio", write(field, text))
+    held = [row["labels"] for row in ds.windows.to_pylist() if row["recording"] == "r5.wav"]
+    assert held and not any(held)
+
+
+def test_annotations_that_cannot_be_are_listed_and_the_rest_is_used(field):
+    bad = [
+        "r0.wav,3.9,9.0,a",
+        "r0.wav,50,51,a",
+        "r0.wav,2,1,a",
+        "r0.wav,x,1,a",
+        "r0.wav,2.0,2.0,a",
+        "r0.wav,1.0,1.4,a",
+        "r9.wav,1,2,a",
+        "r1.wav,2,3,",
+    ]
+    ds = load_dataset(field / "audio", write(field, events(*bad)))
+    reasons = " | ".join(row["reason"] for row in ds.skipped)
+    for part in (
+        "was cut there",
+        "lies outside the recording",
+        "before the onset",
+        "no number of seconds",
+        "has no length",
+        "repeats an earlier",
+        "no such recording",
+        "has no label",
+    ):
+        assert part in reasons
+    assert ds.recordings.num_rows == 6
+
+
+def test_an_annotation_past_the_end_still_labels_what_it_covers(field):
+    ds = load_dataset(field / "audio", write(field, events("r0.wav,3.2,9.0,b")), window_s=1.0, hop_s=1.0)
+    assert ds.windows["labels"].to_pylist()[3] == ["b"]
+
+
+def test_a_decimal_comma_is_read(field):
+    text = "path;onset_s;offset_s;label\n" + "\n".join(f"r{n}.wav;1,0;1,4;{'ab'[n % 2]}" for n in range(6))
+    assert load_dataset(field / "audio", write(field, text), window_s=1.0, hop_s=1.0).windows["labels"].to_pylist()[1] == ["a"]
+
+
+def test_columns_that_say_something_of_the_recording_are_carried(field):
+    text = "path,onset_s,offset_s,label,site,snr_db\n" + "\n".join(
+        f"r{n}.wav,1.0,1.4,{'ab'[n % 2]},s{n},{n}\nr{n}.wav,2.0,2.4,a,s{n},{n + 1}" for n in range(6)
+    )
+    ds = load_dataset(field / "audio", write(field, text))
+    assert "site" in ds.windows.column_names
+    assert "snr_db" not in ds.windows.column_names
+
+
+def test_the_default_window_is_stated(field):
+    ds = load_dataset(field / "audio", write(field, events()))
+    assert (ds.window_s, ds.hop_s) == (1.0, 0.5)
+    assert any("twice the median annotation" in note for note in ds.notes)
+
+
+def test_splits_and_groups_are_read_from_the_table(field):
+    text = "path,onset_s,offset_s,label,split,group\n" + "\n".join(
+        f"r{n}.wav,1.0,1.4,{'ab'[n % 2]},{('train', 'valid', 'test')[n // 2]},g{n // 2}" for n in range(6)
+    )
+    ds = load_dataset(field / "audio", write(field, text))
+    assert [ds.counts()[s]["groups"] for s in ("train", "valid", "test")] == [1, 1, 1]
+    with pytest.raises(CallspaceError, match="more than one split"):
+        load_dataset(field / "audio", write(field, text + "\nr0.wav,3,3.4,a,test,g0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("path,label\nr0.wav,a", "has no column 'onset_s'"),
+        (EVENTS + "r0.wav,x,y,a", "no usable annotation"),
+        (EVENTS + "elsewhere.wav,1,2,a", "no path in 'events.csv' is a recording"),
+        (EVENTS + "r0.wav,1,2,a\nr1.wav,1,2,b", "has 2 recordings with usable labels"),
+    ],
+)
+def test_wrong_annotations_get_one_sentence(field, text, sentence):
+    with pytest.raises(CallspaceError) as error:
+        load_dataset(field / "audio", write(field, text))
+    assert sentence in str(error.value)
+
+
+def test_missing_annotations_are_said(field):
+    with pytest.raises(CallspaceError, match="there is no annotations file"):
+        load_dataset(field / "audio", field / "event.csv")

@@ -1,0 +1,114 @@
+"""What the tests of the encoders share: the rule that fills published layouts, and a web server that can be made to fail."""
+
+import json
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+
+def filled(layout: dict, own: dict[str, torch.Tensor], salt: int = 0) -> dict[str, torch.Tensor]:
+    """A state dict of `layout` filled by the rule of the published layouts; integer buffers keep the model's own values."""
+    state = {}
+    for key, entry in layout.items():
+        if entry.get("filled") is False:
+            state[key] = own[key]
+            continue
+        shape = tuple(entry["shape"])
+        random = np.random.RandomState((zlib.crc32(key.encode()) + salt) % 2**32)
+        n = random.standard_normal(int(np.prod(shape))).astype("float32").reshape(shape)
+        state[key] = torch.from_numpy(np.asarray(_by_rule(key, n), dtype="float32"))
+    return state
+
+
+def _by_rule(key: str, n: np.ndarray) -> np.ndarray:
+    if key.endswith("running_var"):
+        return 1 + 0.1 * np.abs(n)
+    if key.endswith("running_mean"):
+        return 0.01 * n
+    if key.endswith("weight_g"):
+        return np.abs(1 + 0.1 * n)
+    if n.ndim >= 2:
+        return n * np.float32(np.sqrt(1 / np.prod(n.shape[1:])))
+    return 1 + 0.01 * n if key.endswith(("weight", "layer_scale")) else 0.01 * n
+
+
+@pytest.fixture
+def published(reference: Path) -> Callable[[str], dict]:
+    """The published layout of a name: key to shape and dtype, in order."""
+    return lambda name: json.loads((reference / "checkpoints" / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def expected(reference: Path) -> Callable[[str], np.ndarray]:
+    """What the reference implementation answers."""
+    return lambda entry: np.load(reference / "checkpoints" / "expected.npz")[entry]
+
+
+def relative_error(found: torch.Tensor, wanted: np.ndarray | torch.Tensor) -> float:
+    """max|a - b| / max|b|."""
+    a, b = np.asarray(found.detach()), np.asarray(wanted)
+    assert a.shape == b.shape
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+@dataclass
+class Server:
+    """What a web server holds and how it misbehaves."""
+
+    url: str = ""
+    content: bytes = b""
+    cut_after: list[int] = field(default_factory=list)  # bytes to send in the next answers before hanging up
+    statuses: list[int] = field(default_factory=list)  # error codes of the next answers
+    ranges: bool = True
+    tag: str | None = '"one"'
+    asked: list[str] = field(default_factory=list)  # the Range header of each request
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on this machine, with ranges and entity tags."""
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            _answer(self, state)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{http.server_port}/net-0123.pth"
+    yield state
+    http.shutdown()
+    http.server_close()
+
+
+def _answer(request: BaseHTTPRequestHandler, state: Server) -> None:
+    wanted = request.headers.get("Range")
+    state.asked.append(wanted or "all")
+    if state.statuses:
+        request.send_error(state.statuses.pop(0))
+        return
+    start, unchanged = 0, request.headers.get("If-Range") in (None, state.tag)
+    if wanted and state.ranges and unchanged:
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+        if start >= len(state.content):
+            request.send_error(416)
+            return
+    request.send_response(206 if start else 200)
+    request.send_header("Content-Length", str(len(state.content) - start))
+    if state.tag:
+        request.send_header("ETag", state.tag)
+    request.end_headers()
+    body = state.content[start:]
+    request.wfile.write(body[: state.cut_after.pop(0)] if state.cut_after else body)
