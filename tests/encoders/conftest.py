@@ -14,8 +14,7 @@ import pytest
 import torch
 
 
-def filled(layout: dict, own: dict[str, torch.Tensor], salt: int = 0) -> dict[str, torch.Tensor]:
-    """A state dict of `layout` filled by the rule of the published layouts; integer buffers keep the model's own values."""
+def _filled(layout: dict, own: dict[str, torch.Tensor], salt: int = 0) -> dict[str, torch.Tensor]:
     state = {}
     for key, entry in layout.items():
         if entry.get("filled") is False:
@@ -41,6 +40,12 @@ def _by_rule(key: str, n: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
+def filled() -> Callable[..., dict[str, torch.Tensor]]:
+    """Fills a layout by the rule of the published layouts: a state dict; integer buffers keep the network's own values."""
+    return _filled
+
+
+@pytest.fixture
 def published(reference: Path) -> Callable[[str], dict]:
     """The published layout of a name: key to shape and dtype, in order."""
     return lambda name: json.loads((reference / "checkpoints" / f"{name}.json").read_text())
@@ -52,8 +57,13 @@ def expected(reference: Path) -> Callable[[str], np.ndarray]:
     return lambda entry: np.load(reference / "checkpoints" / "expected.npz")[entry]
 
 
-def relative_error(found: torch.Tensor, wanted: np.ndarray | torch.Tensor) -> float:
-    """max|a - b| / max|b|."""
+@pytest.fixture
+def relative_error() -> Callable[[torch.Tensor, np.ndarray | torch.Tensor], float]:
+    """max|a - b| / max|b| of two arrays of one shape."""
+    return _relative_error
+
+
+def _relative_error(found: torch.Tensor, wanted: np.ndarray | torch.Tensor) -> float:
     a, b = np.asarray(found.detach()), np.asarray(wanted)
     assert a.shape == b.shape
     return float(np.abs(a - b).max() / np.abs(b).max())

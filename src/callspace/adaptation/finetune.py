@@ -22,7 +22,7 @@ from callspace.encoders.heads import LinearHead
 from callspace.errors import CallspaceError
 from callspace.progress import SILENT, Progress
 
-__all__ = ["finetune", "head_scores"]
+__all__ = ["finetune", "head_probabilities", "head_scores"]
 
 
 def finetune(
@@ -146,3 +146,9 @@ def head_scores(head: torch.nn.Module, vectors: np.ndarray) -> np.ndarray:
     device = next(head.parameters()).device
     with torch.inference_mode():
         return head(torch.from_numpy(np.ascontiguousarray(vectors)).to(device)).cpu().numpy()
+
+
+def head_probabilities(head: torch.nn.Module, vectors: np.ndarray, task: str) -> np.ndarray:
+    """`head_scores` as probabilities: over the labels of a clip, or of each label of a soundscape's window apart."""
+    logits = torch.from_numpy(head_scores(head, vectors)).double()
+    return (logits.softmax(dim=1) if task == "classification" else logits.sigmoid()).numpy()

@@ -94,7 +94,7 @@ def fit(
         parameter.requires_grad_(True)
     groups = [{"params": backbone, "lr": learning_rate}, {"params": list(head.parameters()), "lr": learning_rate * recipe.head_rate}]
     optimiser: Any
-    wrapped, optimiser = fabric.setup(model, torch.optim.Adam(groups))
+    wrapped, optimiser = fabric.setup(model, torch.optim.Adam(groups, fused=device.type in ("cpu", "cuda")))
     frames: dict[int, list[Frame]] = {}
     for frame in frames_of(dataset, train_rows):
         frames.setdefault(frame.row, []).append(frame)
@@ -117,7 +117,7 @@ def fit(
                 if epoch == 1 and not losses:
                     _check_gradients(model)
                 optimiser.step()
-                losses.append((float(loss), len(batch)))
+                losses.append((float(loss.detach()), len(batch)))
                 advance(1)
             train_loss = sum(value * size for value, size in losses) / sum(size for _, size in losses)
             if not math.isfinite(train_loss):

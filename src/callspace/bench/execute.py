@@ -17,13 +17,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from callspace.adaptation.finetune import finetune, head_scores
+from callspace.adaptation.finetune import finetune, head_probabilities
 from callspace.bench.plan import Cell
 from callspace.bench.protocols import Protocol
 from callspace.datasets import Dataset
@@ -31,7 +32,8 @@ from callspace.embedding.embed import embed
 from callspace.embedding.store import Embeddings
 from callspace.encoders.contract import Encoder
 from callspace.encoders.load import load_encoder
-from callspace.evaluation.judge import head_predictions, judge
+from callspace.evaluation.judge import judge
+from callspace.evaluation.predictions import head_predictions
 from callspace.evaluation.scores import rows as score_rows
 from callspace.progress import Progress
 from callspace.tables import MAPS, RESULTS, from_rows, read_json, write_csv, write_json, write_parquet
@@ -98,80 +100,101 @@ def run_cell(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    about: dict[str, Any] = {"cell": asdict(cell), "notes": []}
-    tables: list[pa.Table] = []
-    maps: pa.Table | None = None
-    tuned: Encoder | None = None
-    vectors = frozen.embeddings.vectors if cell.regime != "full" else None
+    found = _Found(_described(cell, dataset, frozen.encoder, protocol))
+    tuned = None
     if cell.regime != "frozen":
-        tuned = finetune(
-            dataset,
-            frozen.encoder,
-            cell.regime,
-            cell.background,
-            cell.seed,
-            recipe=protocol.recipe_for(cell.encoder),
-            embeddings=frozen.embeddings if cell.regime == "linear" else None,
-            device=device,
-            progress=progress,
-        )
+        tuned = _fit(cell, dataset, frozen, protocol, device, progress)
         tuned.save(part / "encoder")
-        about |= {"valid_score": tuned.card["valid_score"], "chosen": tuned.card["chosen"], "train_windows": tuned.card["train_windows"]}
-        history = [_what(cell) | row for row in tuned.card["history"]]
-        write_csv(from_rows(history, HISTORY), part / "history.csv")
-    if vectors is None and tuned is not None:
+        write_csv(from_rows([_what(cell) | row for row in tuned.card["history"]], HISTORY), part / "history.csv")
+        found.about |= {name: tuned.card[name] for name in ("valid_score", "chosen", "train_windows")}
+    if tuned is not None and cell.regime == "full":
         vectors = embed(dataset, tuned, device=device, progress=progress).vectors
-    assert vectors is not None
+    else:
+        vectors = frozen.embeddings.vectors
     seconds_fit = time.perf_counter() - start
-    if tuned is not None and tuned.head is not None:
-        test = dataset.rows("test")
-        tables.append(
-            head_predictions(
-                head_scores(tuned.head, vectors[test]),
-                dataset.windows.take(test),
-                dataset.labels,
-                dataset.task,
-                label_rule=protocol.label_rule,
-            )
-        )
+    if tuned is not None:
+        _read_head(found, tuned, vectors, dataset, protocol)
     if cell.regime != "linear":  # a linear head leaves the embedding as it is: its structure is the frozen one's
-        with progress.task(f"judging {cell.describe()}", None):
-            judged = judge(
-                vectors,
-                dataset.windows,
-                dataset.labels,
-                dataset.task,
-                spaces=protocol.spaces,
-                clusterers=protocol.clusterers,
-                label_rule=protocol.label_rule,
-                seed=cell.seed,
-                progress=progress,
-            )
-        tables.append(judged.predictions)
-        maps = _maps(cell, dataset, judged.maps)
-        about["notes"] += judged.notes
-        about["probes"] = judged.choices
-        about.setdefault("valid_score", judged.valid.get("linear"))
-    predictions = _joined(tables)
+        _judge(found, cell, vectors, dataset, protocol, progress)
+    predictions = _joined(found.predictions)
+    scored = score_rows(predictions, dataset.labels, dataset.task, n_bootstrap=protocol.bootstrap, seed=0)
+    write_parquet(from_rows((found.shared | row for row in scored), RESULTS), part / "results.parquet")
     write_parquet(predictions, part / "predictions.parquet")
-    write_parquet(maps if maps is not None else from_rows([], MAPS), part / "maps.parquet")
-    layer, pool = frozen.encoder.layer, frozen.encoder.pool
-    shared = _what(cell) | {
-        "dataset": dataset.name,
-        "pretraining": frozen.encoder.spec.pretraining,
-        "layer": layer,
-        "pool": pool,
-        "recipe": protocol.recipe.name if cell.regime == "full" else "",
-        "protocol": protocol.name,
-    }
-    found = score_rows(predictions, dataset.labels, dataset.task, n_bootstrap=protocol.bootstrap, seed=0)
-    write_parquet(from_rows((shared | row for row in found), RESULTS), part / "results.parquet")
+    write_parquet(from_rows(found.points, MAPS), part / "maps.parquet")
     write_json(
         {"seconds": round(time.perf_counter() - start, 3), "seconds_fit": round(seconds_fit, 3), "peak_mib": peak_memory_mib()},
         part / "cost.json",
     )
-    write_json(about | shared, part / "cell.json")
-    part.replace(folder)
+    write_json({"cell": asdict(cell)} | found.shared | found.about, part / "cell.json")
+    if folder.exists():  # another process finished the same cell meanwhile: its numbers are these
+        shutil.rmtree(part)
+    else:
+        part.replace(folder)
+
+
+@dataclass
+class _Found:
+    """What a cell has found so far: columns of the results, and of `cell.json`."""
+
+    shared: dict[str, Any]
+    about: dict[str, Any] = field(default_factory=lambda: {"notes": []})
+    predictions: list[pa.Table] = field(default_factory=list)
+    points: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _described(cell: Cell, dataset: Dataset, encoder: Encoder, protocol: Protocol) -> dict[str, Any]:
+    return _what(cell) | {
+        "dataset": dataset.name,
+        "pretraining": encoder.spec.pretraining,
+        "layer": encoder.layer,
+        "pool": encoder.pool,
+        "recipe": protocol.recipe.name if cell.regime == "full" else "",
+        "protocol": protocol.name,
+    }
+
+
+def _fit(cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protocol: Protocol, device: str | None, progress: Progress) -> Encoder:
+    return finetune(
+        dataset,
+        frozen.encoder,
+        cell.regime,
+        cell.background,
+        cell.seed,
+        recipe=protocol.recipe_for(cell.encoder),
+        embeddings=frozen.embeddings if cell.regime == "linear" else None,
+        device=device,
+        progress=progress,
+    )
+
+
+def _read_head(found: _Found, tuned: Encoder, vectors: np.ndarray, dataset: Dataset, protocol: Protocol) -> None:
+    """What the regime's own head says of the test windows."""
+    assert tuned.head is not None
+    test = dataset.rows("test")
+    probabilities = head_probabilities(tuned.head, vectors[test], dataset.task)
+    found.predictions.append(
+        head_predictions(probabilities, dataset.windows.take(test), dataset.labels, dataset.task, label_rule=protocol.label_rule)
+    )
+
+
+def _judge(found: _Found, cell: Cell, vectors: np.ndarray, dataset: Dataset, protocol: Protocol, progress: Progress) -> None:
+    """Structure, probes and separation of the embedding, whatever made it; always with all the background of train."""
+    with progress.task(f"judging {cell.describe()}", None):
+        judged = judge(
+            vectors,
+            dataset.windows,
+            dataset.labels,
+            dataset.task,
+            spaces=protocol.spaces,
+            clusterers=protocol.clusterers,
+            label_rule=protocol.label_rule,
+            seed=cell.seed,
+        )
+    found.predictions.append(judged.predictions)
+    found.points = _points(cell, dataset, judged.maps)
+    found.about["notes"] += judged.notes
+    found.about["probes"] = judged.choices
+    found.about.setdefault("valid_score", judged.valid.get("linear"))
 
 
 def _what(cell: Cell) -> dict[str, Any]:
@@ -190,15 +213,16 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return joined
 
 
-def _maps(cell: Cell, dataset: Dataset, maps: pa.Table) -> pa.Table:
+def _points(cell: Cell, dataset: Dataset, maps: pa.Table) -> list[dict[str, Any]]:
+    """Rows of `tables.MAPS`."""
     place = {window: row for row, window in enumerate(dataset.windows["window_id"].to_pylist())}
+    columns = {name: dataset.windows[name].to_pylist() for name in ("recording", "onset_s", "offset_s", "labels")}
     rows = []
-    columns = {name: dataset.windows[name] for name in ("recording", "onset_s", "offset_s", "labels")}
     for point in maps.select(["window_id", "space", "x", "y"]).to_pylist():
-        window = {name: column[place[point["window_id"]]].as_py() for name, column in columns.items()}
+        window = {name: column[place[point["window_id"]]] for name, column in columns.items()}
         held = window.pop("labels")
         rows.append(_what(cell) | point | window | {"label": held[0] if held else "background"})
-    return from_rows(rows, MAPS)
+    return rows
 
 
 def peak_memory_mib() -> float:

@@ -1,11 +1,11 @@
 """AVES: HuBERT pretrained on animal sounds, transformers' network under torchaudio's keys.
 
-M. Hagiwara, "AVES: Animal Vocalization Encoder based on Self-Supervision", ICASSP 2023, arXiv 2210.14493. It takes the raw waveform at 16 kHz, any
-length; the embedding is a transformer layer's output (the twelfth, unless another is chosen) averaged over time. The convolutional feature extractor is
-never trained, as the study has it.
+M. Hagiwara, "AVES: Animal Vocalization Encoder based on Self-Supervision", ICASSP 2023, arXiv 2210.14493. It takes the raw waveform at
+16 kHz, any length; the embedding is a transformer layer's output (the twelfth, unless another is chosen) averaged over time. The
+convolutional feature extractor is never trained, as the study has it.
 
-The group normalisation of the extractor looks at the whole length of a clip, padding included, so waveforms are grouped by their length in
-training as in evaluation. HuBERT's layer dropping is left out: with it a step would leave some layers without a gradient.
+The group normalisation of the extractor looks at the whole length of a clip, padding included, so waveforms are grouped by their length
+in training as in evaluation. HuBERT's layer dropping is left out: with it a step would leave some layers without a gradient.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ class AvesEncoder(Encoder):
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters of the projection and the transformer up to the chosen layer."""
-        later = {p for layer in islice(self.network.inner.encoder.layers, self._depth, None) for p in layer.parameters()}  # type: ignore[arg-type, union-attr]
+        layers = self.network.inner.encoder.layers  # type: ignore[union-attr]
+        later = {p for layer in islice(layers, self._depth, None) for p in layer.parameters()}  # type: ignore[arg-type]
         return [p for p in self.network.parameters() if p.requires_grad and p not in later]
 
     def _pooled(self, states: Tensor) -> Tensor:

@@ -79,7 +79,9 @@ def load_encoder(
 
 
 def check_weights(name_or_path: str | Path, weights: str | Path | None = None, *, progress: Progress = SILENT) -> Path | None:
-    """Whether all that `load_encoder` needs can be had, without building anything; published weights are downloaded if they are not in the cache.
+    """Whether all that `load_encoder` needs can be had, without building anything.
+
+    Published weights that are not in the cache are downloaded.
 
     Returns
     -------

@@ -1,10 +1,11 @@
 """MFCC statistics: the classical baseline, no network and no weights.
 
-Twenty mel-frequency cepstral coefficients with librosa's defaults at the dataset's own rate, and the mean, standard deviation, minimum and maximum of each over
-time: the features of the classical baselines of BEANS (M. Hagiwara and others, "BEANS: The Benchmark of Animal Sounds", ICASSP 2023, arXiv 2210.12300).
+Twenty mel-frequency cepstral coefficients with librosa's defaults at the dataset's own rate, and the mean, standard deviation, minimum and
+maximum of each over time: the features of the classical baselines of BEANS (M. Hagiwara and others, "BEANS: The Benchmark of Animal
+Sounds", ICASSP 2023, arXiv 2210.12300).
 
-The window of 2048 samples and the hop of 512 are librosa's whatever the rate (46 ms at 44.1 kHz, 256 ms at 8 kHz), and its decibels are cut 80 below
-the clip's loudest cell. Frames are centred on zero-padded audio, so that a clip of any length has at least one frame.
+The window of 2048 samples and the hop of 512 are librosa's whatever the rate (46 ms at 44.1 kHz, 256 ms at 8 kHz), and the decibels are
+cut 80 below the clip's loudest cell. Frames are centred on zero-padded audio, so that a clip of any length has at least one frame.
 """
 
 from __future__ import annotations
@@ -66,6 +67,6 @@ class MfccEncoder(Encoder):
 
     def _embed(self, waveforms: Tensor) -> Tensor:
         self.sample_rate_hz  # noqa: B018  says that bind is missing
-        coefficients = self.front_end(waveforms)
+        coefficients = self.front_end.to(waveforms.device)(waveforms)  # no parameter tells bind the device
         spread = coefficients.std(dim=2, correction=0)
         return torch.cat([coefficients.mean(dim=2), spread, coefficients.amin(dim=2), coefficients.amax(dim=2)], dim=1)

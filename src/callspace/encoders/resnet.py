@@ -1,7 +1,8 @@
 """ResNets of 18, 50 and 152 layers: transformers' network under torchvision's keys.
 
-Architecture: K. He and others, "Deep Residual Learning for Image Recognition", CVPR 2016; the stride of a bottleneck is in its 3 x 3 convolution, as in torchvision.
-The embedding is the global average pool (512 or 2048 values), or the 1000 logits. Every convolution and pooling is padded, so one frame is enough; there is no minimum.
+Architecture: K. He and others, "Deep Residual Learning for Image Recognition", CVPR 2016; the stride of a bottleneck is in its 3 x 3
+convolution, as in torchvision. The embedding is the global average pool (512 or 2048 values), or the 1000 logits. Every convolution and
+pooling is padded, so one frame is enough: there is no minimum.
 """
 
 from __future__ import annotations

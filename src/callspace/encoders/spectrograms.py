@@ -5,8 +5,9 @@ depends on its batch-mates:
 
 ``logmel`` (the default)
     Natural logarithm of the power, with a floor 80 dB below the clip's loudest cell, then standardised to mean 0 and standard deviation
-    1 over the clip's own frames. A photograph normalised by ImageNet's channel statistics has mean 0 and standard deviation 1 too (that is what
-    those statistics are for), so a network pretrained on such photographs meets the mean and variance it was trained on, and they need not be applied again.
+    1 over the clip's own frames. A photograph normalised by ImageNet's channel statistics has mean 0 and standard deviation 1 too (that
+    is what those statistics are for), so a network pretrained on such photographs meets the mean and variance it was trained on, and
+    the statistics need not be applied again.
 ``power``
     The study's: linear power divided by the clip's maximum. It hides quiet calls; only the ``paper`` protocol uses it.
 

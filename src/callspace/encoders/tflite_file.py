@@ -96,12 +96,13 @@ class Tensor:
         CallspaceError
             The tensor holds no constants, or the quantisation does not fit its shape.
         """
-        if self.data is None:
+        if self.data is None or self.data.dtype.kind == "c":
             raise CallspaceError(
                 f"TFLite tensor {self.index} ('{_short(self.name)}') holds no stored numbers of a type that callspace reads"
             )
         if len(self.scale) == 0:
-            return self.data.astype(np.float32)
+            with np.errstate(all="ignore"):
+                return self.data.astype(np.float32)
         return _dequantised(self)
 
 

@@ -1,7 +1,6 @@
 """YAMNet: a small convolutional network trained on AudioSet's 521 classes, as a trainable torch network.
 
-The network is MobileNet-v1 [2]_ without its classifier's neighbours: one convolution, thirteen depthwise separable blocks, the mean
-over time and frequency. It sees patches of 96 frames x 64 mel bands of a log-mel spectrogram; a clip's embedding is the mean of its
+The network is that of MobileNet v1 [2]_: one convolution, thirteen depthwise separable blocks, the mean over time and frequency. It sees patches of 96 frames x 64 mel bands of a log-mel spectrogram; a clip's embedding is the mean of its
 patches' embeddings, 0.96 s each, one every 0.48 s, the last one filled up with silence: as the published model does [1]_.
 
 The published TFLite files hold each batch normalisation folded into the convolution before it, and so does this network: convolutions
@@ -11,8 +10,7 @@ References
 ----------
 .. [1] M. Plakal and D. Ellis, YAMNet, https://github.com/tensorflow/models/tree/master/research/audioset/yamnet (Apache-2.0)
 .. [2] A. G. Howard et al., "MobileNets: Efficient convolutional neural networks for mobile vision applications", arXiv:1704.04861, 2017
-.. [3] S. Hershey et al., "CNN architectures for large-scale audio classification", ICASSP 2017
-.. [4] A. Brock, S. De and S. L. Smith, "Characterizing signal propagation to close the performance gap in unnormalized ResNets", ICLR 2021
+.. [3] A. Brock, S. De and S. L. Smith, "Characterizing signal propagation to close the performance gap in unnormalized ResNets", ICLR 2021
 """
 
 from __future__ import annotations
@@ -53,7 +51,10 @@ CLASSES = 521
 _PATCHES_AT_ONCE = 512
 _FRAMES_AT_ONCE = 16_384
 
-#: Published as a TensorFlow Lite model; size and checksum as several public projects pin them for this address.
+#: Of log-mel values of everyday sounds; only random weights depend on it.
+_USUAL_MEAN, _USUAL_SPREAD = -2.0, 3.0
+
+#: The published TensorFlow Lite model; several public projects pin this checksum and size for it.
 SPEC = EncoderSpec(
     name="yamnet",
     version="1",
@@ -69,6 +70,7 @@ SPEC = EncoderSpec(
         licence="Apache-2.0",
         sha256="10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
         file_name="yamnet.tflite",
+        size_bytes=4_126_810,
     ),
     front_end="yamnet-logmel-64",
     family="yamnet",
@@ -172,9 +174,21 @@ class YAMNetNetwork(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
+        """Random weights that can be trained without batch normalisation.
+
+        He's, so that activations neither vanish nor explode; the filters of the pointwise convolutions are centred, and scaled for the
+        variance of a ReLU's output [3]_, so that the positive mean which each ReLU adds is not carried on until all clips look alike;
+        the first layer takes a log-mel spectrogram's usual mean and spread out.
+        """
         for layer in self.convolutions():
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.kernel_size == (1, 1):
+                layer.weight -= layer.weight.mean(dim=1, keepdim=True)
+                layer.weight *= math.sqrt(1 / (1 - 1 / math.pi))
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+        self.first.weight /= _USUAL_SPREAD
+        self.first.bias -= _USUAL_MEAN * self.first.weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
@@ -285,9 +299,8 @@ def state_of(model: TFLiteModel) -> dict[str, Tensor]:
         # From rows and columns between output and input channels (or, depthwise, before the channels) to torch's order.
         order = (3, 0, 1, 2) if kind == "DEPTHWISE_CONV_2D" else (0, 3, 1, 2)
         state |= _weight_and_bias(model, operator, key, shape, order)
-    dense = [
-        o for o in model.operators if o.name == "FULLY_CONNECTED" and model.operators.index(o) > model.operators.index(convolutions[-1])
-    ]
+    after = model.operators[model.operators.index(convolutions[-1]) :]
+    dense = [operator for operator in after if operator.name == "FULLY_CONNECTED"]
     if len(dense) != 1:
         raise _not_yamnet(model, f"{len(dense)} dense layers follow its convolutions, not 1")
     return state | _weight_and_bias(model, dense[0], "classifier", (CLASSES, BLOCKS[-1][1]), (0, 1))
@@ -310,7 +323,7 @@ def _check_operator(model: TFLiteModel, operator: Operator, key: str, kind: str,
     expected = (kind, stride, stride, "SAME", 1, 1)
     if found != expected:
         raise _not_yamnet(model, f"its layer '{key}' is {found}, not {expected}")
-    follower = next((o for o in model.operators if operator.outputs[0] in o.inputs), None)
+    follower = next((o for o in model.operators if set(operator.outputs) & set(o.inputs)), None)
     if options["activation"] != "RELU" and not (options["activation"] == "NONE" and follower is not None and follower.name == "RELU"):
         raise _not_yamnet(model, f"no ReLU follows its layer '{key}'")
 

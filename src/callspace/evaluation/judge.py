@@ -7,7 +7,8 @@ Columns of the predictions beside ``window_id``, ``group``, ``labels`` and ``lab
 
 - ``cluster:SPACE:CLUSTERER`` int32; ``silhouette_labels:SPACE``; ``silhouette_clusters:full:SPACE:CLUSTERER``: silhouettes, in
   the full space, of the clusters found in SPACE (the study's number).
-- ``purity``: share of the 15 nearest test windows in the full space that have the same label; ``trustworthiness:SPACE``.
+- ``purity``: share of the 15 nearest test windows in the full space that have the same label (a class of m windows can reach (m - 1) / 15
+  at most); ``trustworthiness:SPACE``.
 - ``scores:PROBE`` list<double>, the probability of each label in the order of the vocabulary.
 - ``separation:PROBE``: the probability of being labelled; ``silhouette_background:full``; ``background_neighbours``.
 
@@ -29,6 +30,7 @@ from callspace.evaluation.predictions import base_predictions, list_column
 from callspace.evaluation.probes import PROBES, Probe, criterion, splits_of
 from callspace.evaluation.separation import background_neighbours, cannot_separate, separation_probe
 from callspace.evaluation.spaces import Space, neighbour_graph, parse_space, reduce
+from callspace.evaluation.threads import one_thread
 from callspace.metrics.bootstrap import few_groups
 from callspace.metrics.distances import validate_vectors
 from callspace.metrics.neighbours import k_nearest, label_purity, trustworthiness_samples
@@ -109,7 +111,7 @@ def judge(
     window_labels = windows.column("labels").to_pylist()
     table = base_predictions(windows.filter(pa.array(in_test)), labels, task, label_rule)
     work = _Work(points, points[in_test], label_matrix(window_labels, labels), split, table, task, seed)
-    with _one_thread(parsed), progress.task("judging", len(parsed) + 3) as advance:
+    with one_thread(), progress.task("judging", len(parsed) + 3) as advance:
         work.look_around(parsed, neighbours_from)
         advance(1)
         for space in parsed:
@@ -140,6 +142,8 @@ class _Work:
         dropped = int((self.codes < 0).sum())
         if dropped:
             self.notes.append(f"{dropped} of {len(test)} test windows have no single label and are left out of clusterings and purity.")
+        if len(np.unique(self.codes[self.codes >= 0])) < 2:
+            self.notes.append("The test split has fewer than two classes: there are no clusterings.")
         if sentence := few_groups(table.column("group").to_pylist()):
             self.notes.append(sentence)
 
@@ -169,9 +173,11 @@ class _Work:
             self.maps[space.name] = places
         kept = self.codes >= 0
         n_classes = len(np.unique(self.codes[kept]))
-        self.choices["clusters"] = n_classes
         self._measure_space(space, places)
-        for name in clusterers if n_classes else ():
+        if n_classes < 2:
+            return
+        self.choices["clusters"] = n_classes
+        for name in clusterers:
             found = np.full(len(places), -1, dtype=np.int32)
             found[kept], notes = cluster(name, places[kept], n_classes, self.seed)
             self.notes += [f"{name} in {space.name}: {note}" for note in notes]
@@ -199,7 +205,7 @@ class _Work:
 
     def probe(self) -> None:
         """The probes on labels, and those on labelled against background."""
-        labelled = self.matrix.any(axis=1)
+        labelled = np.asarray(self.matrix.any(axis=1))
         # Without a label there is nothing to learn or choose by in classification; in detection it is background.
         split = np.array(self.split)
         if self.task == "classification":
@@ -207,7 +213,7 @@ class _Work:
         if not labelled[split == "train"].any():
             self.notes.append("The probes are not fitted: the train split has no labelled windows.")
             return
-        train, valid, test = splits_of(self.points, self.matrix, split)
+        train, valid, test = splits_of(self.points, self.matrix, split.tolist())
         for name, probe in PROBES.items():
             found = probe(train, valid, test, self.task, criterion(self.task))
             self._keep(name, found)
@@ -265,16 +271,3 @@ def _codes(names: Sequence[str | None]) -> NDArray[np.intp]:
     """Names as numbers in alphabetical order; -1 for None."""
     position = {name: at for at, name in enumerate(sorted({name for name in names if name is not None}))}
     return np.array([-1 if name is None else position[name] for name in names], dtype=np.intp)
-
-
-def _one_thread(spaces: Sequence[Space]):
-    """BLAS and OpenMP on one thread, so that no sum depends on the number of cores.
-
-    The limit holds for libraries that are loaded when it is set: so they are loaded first, those that are needed.
-    """
-    import sklearn.cluster  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    if any(space.kind == "tsne" for space in spaces):
-        import openTSNE  # noqa: F401
-    return threadpool_limits(1)

@@ -24,9 +24,9 @@ from callspace.metrics.weights import Floats
 
 __all__ = ["C_GRID", "K_GRID", "PROBES", "Probe", "Split", "splits_of", "standardised"]
 
-C_GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
+C_GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)
 K_GRID = (1, 5, 15, 50)
-_DEFAULT_C = 0.1
+_DEFAULT_C = 0.01
 _DEFAULT_K = 5
 
 #: From bool[n, K] truth and float64[n, K] scores to the number that valid is chosen by.

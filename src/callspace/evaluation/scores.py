@@ -6,10 +6,12 @@ the windows, so that the value and all bootstrap replicates come from the same l
 
 =============  =================================================================================================================
 structure      ``nmi``, ``ami``, ``ari``, ``homogeneity``, ``completeness``, ``v_measure``, ``hungarian_accuracy`` (also a class),
-               ``silhouette_clusters`` (full space), for each space and clustering; ``silhouette_labels``, ``trustworthiness`` for each space; ``knn_purity``
+               ``silhouette_clusters`` (full space), for each space and clustering; ``silhouette_labels``, ``trustworthiness`` for
+               each space; ``knn_purity``
 use            classification: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``map``; ``average_precision``, ``recall`` a class.
                detection: ``map``, ``map_beans``, ``macro_auroc``; ``average_precision`` a class
-separation     ``separation_auroc``, ``separation_ap`` for each probe; ``separation_silhouette``; ``background_neighbours`` (also a class)
+separation     ``separation_auroc``, ``separation_ap`` for each probe; ``separation_silhouette``; ``background_neighbours`` (also a
+               class)
 =============  =================================================================================================================
 
 What is not defined (a class that is absent, silhouettes of one set) is missing, never a number.
@@ -29,12 +31,13 @@ from numpy.typing import ArrayLike, NDArray
 from callspace.errors import CallspaceError
 from callspace.evaluation.labels import label_matrix, validate_labels
 from callspace.evaluation.predictions import label_rule_of
+from callspace.evaluation.threads import one_thread
 from callspace.metrics import classification, ranking
 from callspace.metrics.bootstrap import group_weights, interval, recentred
 from callspace.metrics.clustering import CLUSTERING_SCORES, clustering_scores, hungarian_recalls
 from callspace.metrics.weights import Floats, Value, weighted_mean
 
-__all__ = ["BOUNDS", "Key", "replicated", "rows", "score"]
+__all__ = ["Key", "Replicated", "bounded", "replicated", "rows", "score"]
 
 
 class Key(NamedTuple):
@@ -46,8 +49,8 @@ class Key(NamedTuple):
     metric: str
 
 
-#: The range of each metric that has one; intervals are cut to it.
-BOUNDS = {"ari": (-0.5, 1.0), "ami": (-1.0, 1.0), "silhouette_labels": (-1.0, 1.0), "silhouette_clusters": (-1.0, 1.0)}
+#: Metrics that can be negative, and how far; all others start at 0, and all end at 1.
+_LOWEST = {"ari": -0.5, "ami": -1.0, "silhouette_labels": -1.0, "silhouette_clusters": -1.0, "separation_silhouette": -1.0}
 _RECENTRED = {*CLUSTERING_SCORES}
 _STRUCTURE = {*CLUSTERING_SCORES, "silhouette_labels", "silhouette_clusters", "knn_purity"}
 
@@ -146,7 +149,7 @@ def _means(of: _Predictions) -> Iterator[_Family]:
 
 def _use(of: _Predictions) -> Iterator[_Family]:
     # In classification a window without a label can't be right or wrong; in detection it is a negative of every class.
-    kept = of.labelled if of.task == "classification" else np.ones(len(of.matrix), dtype=bool)
+    kept = np.asarray(of.labelled if of.task == "classification" else np.ones(len(of.matrix), dtype=bool))
     if not of.labelled.any():
         return
     overall = ("accuracy", "balanced_accuracy", "macro_f1", "map") if of.task == "classification" else ("map", "map_beans", "macro_auroc")
@@ -236,14 +239,15 @@ def score(predictions: pa.Table, labels: Sequence[str], task: str, weights: Arra
     """
     given = None if weights is None else np.asarray(weights)
     results: dict[Key, Value] = {}
-    for family in _families(predictions, labels, task):
-        computed = family.compute(given)
-        results |= {key: computed[key] for key in family.sizes}
+    with one_thread():
+        for family in _families(predictions, labels, task):
+            computed = family.compute(given)
+            results |= {key: computed[key] for key in family.sizes}
     return {key: result for key, result in results.items() if not np.isnan(result).all()}
 
 
 @dataclass(frozen=True)
-class _Replicated:
+class Replicated:
     """A score, its bootstrap replicates, and the number of its windows."""
 
     value: float
@@ -251,19 +255,18 @@ class _Replicated:
     n: int
 
 
-def replicated(predictions: pa.Table, labels: Sequence[str], task: str, n_bootstrap: int = 1000, seed: int = 0) -> dict[Key, _Replicated]:
+def replicated(predictions: pa.Table, labels: Sequence[str], task: str, n_bootstrap: int = 1000, seed: int = 0) -> dict[Key, Replicated]:
     """Every score with its replicates over groups: the same groups and seed give replicates that are paired, row by row."""
     weights = group_weights(predictions.column("group").to_pylist(), n_bootstrap, seed)
     results = {}
-    for family in _families(predictions, labels, task):
-        values = family.compute(None)
-        drawn = family.compute(weights)
-        for key, n in family.sizes.items():
-            value = float(values[key])
-            if np.isnan(value):
-                continue
-            replicates = np.asarray(drawn[key])
-            results[key] = _Replicated(value, recentred(replicates, value) if key.metric in _RECENTRED else replicates, n)
+    with one_thread():
+        for family in _families(predictions, labels, task):
+            values, drawn = family.compute(None), family.compute(weights)
+            for key, n in family.sizes.items():
+                value = float(values[key])
+                if not np.isnan(value):
+                    replicates = np.asarray(drawn[key])
+                    results[key] = Replicated(value, recentred(replicates, value) if key.metric in _RECENTRED else replicates, n)
     return results
 
 
@@ -309,5 +312,5 @@ def bounded(ends: tuple[float, float] | None, metric: str) -> tuple[float | None
     """An interval cut to the metric's range; (None, None) for none."""
     if ends is None:
         return None, None
-    lowest, highest = BOUNDS.get(metric, (-1.0, 1.0) if metric.endswith("silhouette") else (0.0, 1.0))
-    return min(max(ends[0], lowest), highest), min(max(ends[1], lowest), highest)
+    lowest = _LOWEST.get(metric, 0.0)
+    return min(max(ends[0], lowest), 1.0), min(max(ends[1], lowest), 1.0)

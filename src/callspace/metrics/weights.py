@@ -59,9 +59,8 @@ def over_replicates(compute: Callable[[Floats], Floats], weights: ArrayLike | No
     """
     rows = validate_weights(weights, n)
     chunk = max(1, _CHUNK_CELLS // max(1, n, cells_per_replicate))
-    parts = [compute(np.ascontiguousarray(rows[at : at + chunk].T, dtype=np.float64)) for at in range(0, len(rows), chunk)]
-    if not parts:
-        return compute(np.zeros((n, 0)))[..., :0]
+    starts = range(0, max(len(rows), 1), chunk)
+    parts = [compute(np.ascontiguousarray(rows[at : at + chunk].T, dtype=np.float64)) for at in starts]
     together = np.moveaxis(np.concatenate(parts, axis=-1), -1, 0)
     return together if weights is not None and np.ndim(weights) == 2 else together[0]
 

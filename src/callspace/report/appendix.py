@@ -62,7 +62,7 @@ def _class_row(run: Run, contender: Contender, label: str, main: str, others: li
     if first := _of_class(run, contender, main, label):
         score = first[1]
         row |= {"value": score.value, "low": score.low, "high": score.high, "interval": interval(score)}
-        row["test"] = counts["test"] if counts["test"] is not None else score.n
+        row["test"] = score.n if score.n is not None else counts["test"]
     row["others"] = [number(found[1].value) if (found := _of_class(run, contender, name, label)) else "–" for name in others]
     return row
 
@@ -76,7 +76,7 @@ def appendix(run: Run) -> dict[str, Any]:
         ("Sample rate", f"{run.dataset['sample_rate_hz']:,} Hz" if run.dataset.get("sample_rate_hz") else None),
         ("Command", provenance.get("command")),
         ("Made", provenance.get("created")),
-        ("Device", provenance.get("device")),
+        ("Device", ", ".join(str(provenance[name]) for name in ("device", "platform") if provenance.get(name))),
         ("Seeds", ", ".join(map(str, provenance.get("seeds") or []))),
         ("callspace", provenance.get("callspace")),
         ("Python", provenance.get("python")),
@@ -91,6 +91,7 @@ def appendix(run: Run) -> dict[str, Any]:
         "encoders": [_encoder(encoder) for encoder in provenance.get("encoders") or []],
         "protocol": run.protocol_text,
         "detection": run.detection,
+        "folds": len(run.folds) if len(run.folds) > 1 else 0,
     }
 
 
@@ -118,6 +119,7 @@ def _encoder(encoder: dict[str, Any]) -> dict[str, str]:
         "weights": str(weights) if weights else "none (random or not needed)",
         "licence": str(encoder.get("licence") or ("not stated" if weights else "–")),
         "rate": f"{rate:,} Hz" if rate else "the dataset's",
+        "reading": ", ".join(str(encoder[name]) for name in ("front_end", "layer") if encoder.get(name)) or "–",
         "size": f"{count(encoder.get('embedding_dim'))} numbers a window, {count(parameters)} parameters",
         "citation": str(encoder.get("citation") or ""),
         "fingerprint": str(encoder.get("fingerprint") or ""),

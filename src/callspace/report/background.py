@@ -11,6 +11,7 @@ from callspace.report.figures import bracketed, differences, ends_of, forest, sc
 from callspace.report.reading import Run, share_of
 from callspace.report.words import (
     TUNED_REGIMES,
+    capital,
     contender_name,
     listed,
     metric_name,
@@ -36,8 +37,8 @@ def background_section(run: Run) -> dict[str, Any] | None:
             if regime == "frozen" or not lines:
                 continue
             ticks = [(float(index), share(policy)) for index, policy in enumerate(run.policies)]
-            title = f"{metric_name(metric)}, {regime_name(regime)}"
-            chart = line_chart(lines, "background windows kept for training", metric_name(metric), ticks)
+            title = capital(f"{metric_name(metric)}, {regime_name(regime)}")
+            chart = line_chart(lines, "background windows kept for training", metric_name(metric), ticks, max(330, 34 * len(lines)))
             figures = [{"title": title, "chart": chart}]
             rows = [row for row in differences(run, "background", metric) if row["b_regime"] == regime]
             if rows:
@@ -60,7 +61,7 @@ def _policy_lines(run: Run, metric: str, regime: str) -> list[Line]:
     trained = [e for e in run.encoders if len({c.background for c in run.contenders if (c.encoder, c.regime) == (e, regime)}) > 1]
     for place, encoder in enumerate(trained):
         # A small step aside for each encoder keeps their whiskers apart.
-        aside = 0.035 * (place - (len(trained) - 1) / 2)
+        aside = min(0.04, 0.24 / len(trained)) * (place - (len(trained) - 1) / 2)
         points = []
         for index, policy in enumerate(run.policies):
             contender = run.named({"encoder": encoder, "regime": regime, "background": policy})
@@ -75,7 +76,7 @@ def _policy_lines(run: Run, metric: str, regime: str) -> list[Line]:
         frozen = run.best(encoder, ["frozen"])
         if frozen and (found := score_of(run, frozen, metric)):
             hover = f"{encoder}, frozen\n{metric_name(metric)} {bracketed(found[1])}"
-            across = [-0.05, len(run.policies) - 0.95]
+            across = [-0.14, len(run.policies) - 0.86]
             flats.append(Line("", colours[encoder], across, [found[1].value] * 2, [], [], [hover] * 2, "dot", marked=False))
     return flats + lines
 
@@ -105,8 +106,9 @@ def separation_section(run: Run) -> dict[str, Any] | None:
         low, _ = span_of(values)
         chart = dot_rows(groups, "AUROC (0.5 guessing, 1 perfect)", (low, 1.003))
         caption = (
-            "Filled, with its 95 % interval: how well a linear probe tells windows with any call from windows without. Hollow: the same "
-            "from nearest neighbours, which need no training on the question. Dotted line: the encoder left frozen."
+            "How well windows with any call are told from windows without. Circles: by a linear probe on the embedding, fitted with all "
+            "the background of the train split; squares: from nearest neighbours; diamonds: by the regime's own head, which never learnt "
+            "the question as such. Filled, with its 95 % interval: the first of these that a row has. Dotted line: the encoder left frozen."
         )
         section["panes"] = [{"label": "", "figures": [{"title": "", "chart": chart}], "caption": caption}]
         section["lead"] = [_separation_verdict(run)]
@@ -119,11 +121,11 @@ def _separation_group(run: Run, encoder: str) -> RowGroup:
     regimes = ordered_regimes(contender.regime for contender in own)
     for contender in sorted(own, key=lambda c: (regimes.index(c.regime), -(c.background or 0))):
         readers = run.readers(contender, "separation_auroc")
-        dots = []
-        for reader, hollow in (("linear", False), ("knn", True)):
+        dots: list[Dot] = []
+        for reader, symbol in (("linear", "circle"), ("head", "diamond"), ("knn", "square")):
             if score := readers.get(reader):
                 hover = f"{contender_name(contender)}\n{reader_name(reader)}: AUROC {bracketed(score)}"
-                dots.append(Dot(*ends_of(score), hover, hollow))
+                dots.append(Dot(*ends_of(score), hover, bool(dots), symbol))
         if not dots:
             continue
         varies = len(run.policies) > 1 and contender.regime != "frozen"

@@ -28,6 +28,7 @@ class Dot(NamedTuple):
     high: float | None
     hover: str
     hollow: bool = False
+    symbol: str = "circle"
 
 
 class RowGroup(NamedTuple):
@@ -122,7 +123,7 @@ def _heading(group: RowGroup, y: float, margin: float) -> dict[str, Any]:
 
 
 def _dot(dot: Dot, y: float, colour: str) -> dict[str, Any]:
-    marker = {"size": 9, "color": "#ffffff" if dot.hollow else colour, "line": {"color": colour, "width": 1.6}}
+    marker = {"size": 9, "symbol": dot.symbol, "color": "#ffffff" if dot.hollow else colour, "line": {"color": colour, "width": 1.6}}
     trace: dict[str, Any] = {"type": "scatter", "mode": "markers", "x": [dot.value], "y": [y], "marker": marker, "cliponaxis": False}
     if dot.low is not None and dot.high is not None and not dot.hollow:
         whisker = {"type": "data", "symmetric": False, "array": [max(dot.high - dot.value, 0)], "arrayminus": [max(dot.value - dot.low, 0)]}
@@ -146,9 +147,8 @@ def line_chart(
     layout["yaxis"] = {"title": {"text": y_title, "font": {"size": 12, "color": MUTED}, "standoff": 6}} | _axis()
     if ticks:
         positions = [position for position, _ in ticks]
-        margin = 0.06 * (max(positions) - min(positions) or 1)
         layout["xaxis"] |= {"tickvals": positions, "ticktext": [text for _, text in ticks], "showgrid": False}
-        layout["xaxis"] |= {"range": [min(positions) - margin, max(positions) + margin]}
+        layout["xaxis"] |= {"range": [min(positions) - 0.17, max(positions) + 0.17]}
     layout["annotations"] = _end_labels(ends, lines, height - 50)
     layout["hovermode"] = "closest"
     return {"data": data, "layout": layout, "height": height}

@@ -20,8 +20,9 @@ def score_of(run: Run, contender: Contender, metric: str) -> tuple[str, Score] |
     """An overall score of the full space as every section reads it."""
     if metric == run.main_metric:
         return run.main_score(contender)
-    readers = ("linear", "knn", "head") if metric.startswith("separation") else ("kmeans", "")
-    return run.score(contender, metric, "full", readers)
+    if metric == "separation_auroc":
+        return run.separation(contender)
+    return run.score(contender, metric, "full")
 
 
 def differences(run: Run, question: str, metric: str) -> list[dict[str, Any]]:
@@ -66,12 +67,12 @@ def clear(row: dict[str, Any]) -> int:
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
-def forest(run: Run, rows: Sequence[dict[str, Any]], metric: str, name: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
-    """Paired differences with their intervals, by encoder, around a line at zero."""
+def forest(run: Run, rows: Sequence[dict[str, Any]], metric: str, name: Callable[[dict[str, Any]], str], by: str = "b") -> dict[str, Any]:
+    """Paired differences with their intervals, by the encoder of one side, around a line at zero."""
     colours = encoder_colours(run.encoders)
     groups = []
-    for encoder in dict.fromkeys(row["b_encoder"] for row in rows):
-        own = [row for row in rows if row["b_encoder"] == encoder]
+    for encoder in dict.fromkeys(row[f"{by}_encoder"] for row in rows):
+        own = [row for row in rows if row[f"{by}_encoder"] == encoder]
         regimes = ordered_regimes(row["b_regime"] for row in own)
         own.sort(key=lambda row: (regimes.index(row["b_regime"]), -(row["b_background"] or 0)))
         dots = []

@@ -14,7 +14,8 @@ __all__ = ["LEADERBOARD", "leaderboard", "leaderboard_of"]
 
 #: `standing` is ``recommended``, ``tied`` (not told apart from the recommended one) or empty; `seconds` is the mean of a cell.
 #: NMI and the silhouette of the labels are of the full space (`structure_space`, where a run has no other); the separation of
-#: background is read by the same kind of probe for every contender, so that frozen and tuned encoders compare.
+#: background is read by the same kind of probe for every contender, so that frozen and tuned encoders compare. A head on a frozen
+#: encoder leaves the embedding as it was: its NMI, silhouette and separation are the frozen encoder's.
 LEADERBOARD = pa.schema(
     [
         ("place", pa.int32()),
@@ -66,7 +67,9 @@ def leaderboard_of(run: Run) -> pa.Table:
     """The leaderboard of a run that has been read."""
     seconds = _seconds(run)
     rows = [_row(run, contender, seconds) for contender in run.contenders]
-    rows.sort(key=lambda row: (row["value"] is None, -(row["value"] or 0.0), row["encoder"], row["regime"], -(row["background"] or 0.0)))
+    rows.sort(
+        key=lambda row: (row.get("value") is None, -(row.get("value") or 0.0), row["encoder"], row["regime"], -(row["background"] or 0.0))
+    )
     return tables.from_rows([{**row, "place": place} for place, row in enumerate(rows, 1)], LEADERBOARD)
 
 
@@ -81,16 +84,17 @@ def _row(run: Run, contender: Contender, seconds: dict[tuple[Any, ...], float]) 
         "metric": run.main_metric,
         "seconds": seconds.get(contender[:3]),
     }
+    embedding = run.embedding_of(contender)
     if main := run.main_score(contender):
         reader, score = main
         row |= {"reader": reader, "value": score.value, "ci_low": score.low, "ci_high": score.high, "n": score.n, "cells": score.cells}
     if run.spaces:
         row["structure_space"] = space = run.spaces[0]
-        if nmi := run.score(contender, "nmi", space):
+        if nmi := run.score(embedding, "nmi", space):
             row |= {"nmi": nmi[1].value, "nmi_ci_low": nmi[1].low, "nmi_ci_high": nmi[1].high}
-        if silhouette := run.score(contender, "silhouette_labels", space):
+        if silhouette := run.score(embedding, "silhouette_labels", space):
             row["silhouette"] = silhouette[1].value
-    if separation := run.score(contender, "separation_auroc", "full", ("linear", "knn", "head")):
+    if separation := run.separation(embedding):
         reader, score = separation
         row |= {
             "separation_reader": reader,

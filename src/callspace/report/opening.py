@@ -45,7 +45,6 @@ def opening(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "headline": choice.get("headline"),
         "reasons": choice.get("reasons") or [],
         "caveats": choice.get("caveats") or [],
-        "tied": [_named(tied, len(run.policies) > 1) for tied in choice.get("tied") or []],
         "facts": _facts(run, next((row for row in rows if row["standing"] == "recommended"), None)),
         "alerts": _alerts(run),
     }
@@ -193,6 +192,10 @@ def _what_numbers_are(run: Run, rows: list[dict[str, Any]], guess: float | None)
     if first["structure_space"]:
         where = words.space_name(first["structure_space"])
         sentences.append(f"NMI: agreement of k-means clusters with the labels, silhouette: of the labels; both in the {where}.")
+        if any(contender != run.embedding_of(contender) for contender in run.contenders):
+            sentences.append(
+                "A head on a frozen encoder leaves the embedding as it was: what is said of the embedding is the frozen one's."
+            )
     readers = sorted({words.reader_name(row["separation_reader"]) for row in rows if row["separation_reader"]})
     if readers:
         sentences.append(f"Separation: AUROC of windows with a call against background, full space, read by {words.listed(readers)}.")
@@ -202,12 +205,14 @@ def _what_numbers_are(run: Run, rows: list[dict[str, Any]], guess: float | None)
 
 def _uncertainty(run: Run, rows: list[dict[str, Any]]) -> str:
     groups = ((run.dataset.get("splits") or {}).get("test") or {}).get("groups")
-    sentence = "Intervals: 95 % bootstrap over the test groups" + (f" ({groups} in a test split)" if groups else "")
+    sentence = "Intervals: 95 % bootstrap over the test groups" + (f" ({groups})" if groups and len(run.folds) < 2 else "")
     cells = sorted({row["cells"] for row in rows if row["cells"]})
     seeds = run.seeds or run.provenance.get("seeds") or []
     parts = [words.count(len(seeds), "seed")] if seeds else []
     parts += [words.count(len(run.folds), "fold")] if run.folds else []
-    if parts:
+    if cells == [1]:
+        sentence += "; one seed" if seeds else ""
+    elif parts:
         sentence += f"; scores are means over {words.listed(parts)}"
     elif cells:
         sentence += f"; scores are means over {words.listed([str(cell) for cell in cells], 'or')} cells"

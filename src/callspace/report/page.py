@@ -1,6 +1,6 @@
 """The report: one HTML file that holds everything it shows and asks the network for nothing.
 
-Everything a user wrote is escaped where it is put: by Jinja2 in HTML, by `_inline_json` in the data for the scripts, by `charts.plain`
+Everything a user wrote is escaped where it is put: by Jinja2 in HTML, by `inline_json` in the data for the scripts, by `charts.plain`
 in Plotly's texts. On top of that a content security policy in the page allows its own scripts only, by their hashes, and no request.
 """
 
@@ -20,7 +20,7 @@ from callspace.report.leaderboard import leaderboard_of
 from callspace.report.maps import maps_section
 from callspace.report.reading import read_run
 
-__all__ = ["write_report"]
+__all__ = ["inline_json", "write_report"]
 
 
 def write_report(run_folder: Path, path: Path | None = None) -> Path:
@@ -55,6 +55,7 @@ def _render(run_folder: Path) -> str:
     figures: dict[str, Any] = {}
     parts = [
         sections.tuning_section(run),
+        sections.study_section(run),
         background.background_section(run),
         background.separation_section(run),
         maps_section(run),
@@ -73,7 +74,7 @@ def _render(run_folder: Path) -> str:
         sections=shown,
         appendix=appendix(run),
         style=_template_file("style.css"),
-        data=_inline_json({"figures": figures, "maps": maps}),
+        data=inline_json({"figures": figures, "maps": maps}),
         scripts=scripts,
         policy=_policy(scripts),
     )
@@ -114,7 +115,7 @@ def _plotly() -> str:
     return get_plotlyjs().replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _inline_json(value: Any) -> str:
+def inline_json(value: Any) -> str:
     """JSON that can stand in a script element: no character in it means anything to HTML."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

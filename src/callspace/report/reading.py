@@ -15,7 +15,10 @@ import pyarrow as pa
 from callspace import tables
 from callspace.errors import CallspaceError
 
-__all__ = ["Contender", "Run", "Score", "read_run", "share_of"]
+__all__ = ["HEAD_ONLY_REGIMES", "Contender", "Run", "Score", "finite", "read_run", "share_of"]
+
+#: Regimes that put a head on an encoder and leave its embedding as it was.
+HEAD_ONLY_REGIMES = frozenset({"frozen", "linear", "attentive"})
 
 _CONFIGURATION = ("layer", "pool", "recipe", "protocol")
 
@@ -121,6 +124,18 @@ class Run:
         """A score of use: from a linear probe where the encoder is frozen, else from the regime's own head."""
         readers = ("linear", "knn") if contender.regime == "frozen" else ("head", "linear", "knn")
         return self.score(contender, metric or self.main_metric, "full", readers, label)
+
+    def separation(self, contender: Contender) -> tuple[str, Score] | None:
+        """The AUROC of background separation, read from the embedding: by a linear probe, else from nearest neighbours."""
+        found = self.readers(contender, "separation_auroc")
+        return next(((reader, found[reader]) for reader in ("linear", "knn") if reader in found), None)
+
+    def embedding_of(self, contender: Contender) -> Contender:
+        """The contender whose embedding this one has: the frozen one for a head on a frozen encoder, else itself."""
+        if contender.regime not in HEAD_ONLY_REGIMES or self.score(contender, "nmi", self.spaces[0] if self.spaces else "full"):
+            return contender
+        frozen = [other for other in self.contenders if (other.encoder, other.regime) == (contender.encoder, "frozen")]
+        return next((other for other in frozen if other.variant == contender.variant), frozen[0] if frozen else contender)
 
     def named(self, what: Mapping[str, Any], prefix: str = "") -> Contender | None:
         """The contender that an encoder, a regime and a background share name, or None."""

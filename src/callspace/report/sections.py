@@ -31,7 +31,7 @@ from callspace.report.words import (
     space_short,
 )
 
-__all__ = ["agreement_section", "curves_section", "tuning_section"]
+__all__ = ["agreement_section", "curves_section", "study_section", "tuning_section"]
 
 _SYMBOLS = {"frozen": "circle-open", "linear": "diamond-open", "attentive": "square-open", "last": "square", "lora": "diamond"}
 
@@ -49,7 +49,7 @@ def tuning_section(run: Run) -> dict[str, Any] | None:
         if not groups:
             continue
         ends = span_of(end for group in groups for _, dots in group.rows for dot in dots for end in (dot.value, dot.low, dot.high))
-        figures = [{"title": f"{metric_name(metric)} by regime", "chart": dot_rows(groups, metric_name(metric), ends)}]
+        figures = [{"title": capital(f"{metric_name(metric)} by regime"), "chart": dot_rows(groups, metric_name(metric), ends)}]
         rows = [row for row in differences(run, "tuning", metric) if share_of(row["b_background"]) == background]
         if rows:
             figures.append({"title": "Tuned minus frozen, paired", "chart": forest(run, rows, metric, _tuned_name)})
@@ -117,6 +117,48 @@ def _tuning_caption(run: Run, metric: str, background: float | None, rows: Seque
     return " ".join(parts)
 
 
+def study_section(run: Run) -> dict[str, Any] | None:
+    """The study's first question: each frozen network that knows sound against each tuned one that does not."""
+    panes = []
+    for metric in switchable_metrics(run):
+        rows = [row for row in differences(run, "study", metric) if share_of(row["b_background"]) in (run.most_background, None)]
+        if not rows:
+            continue
+        caption = (
+            f"By frozen network: the {metric_name(metric)} of each tuned network minus its own, over the same test windows. To the right of "
+            "zero the tuned network is better; where the whisker leaves out zero, clearly so."
+        )
+        figures = [{"title": "Tuned minus frozen", "chart": forest(run, rows, metric, _rival_name, by="a")}]
+        panes.append({"label": metric_name(metric), "figures": figures, "caption": caption})
+    if not panes:
+        return None
+    title = "Frozen but knowing sound, or tuned without?"
+    return {"id": "study", "title": title, "lead": _study_verdict(run), "panes": panes}
+
+
+def _rival_name(row: dict[str, Any]) -> str:
+    return f"{short(row['b_encoder'], 22)} · {row['b_regime']}"
+
+
+def _study_verdict(run: Run) -> list[str]:
+    rows = [row for row in differences(run, "study", run.main_metric) if share_of(row["b_background"]) in (run.most_background, None)]
+    sentences = ["The study this follows asked whether networks pretrained on sound, left frozen, beat tuned ones that never heard any."]
+    if rows:
+        better, worse = (sum(clear(row) == sign for row in rows) for sign in (1, -1))
+        sentences[0] += (
+            f" Here the tuned network has the clearly higher {metric_name(run.main_metric)} in {better or 'none'} of "
+            f"{count(len(rows), 'pair')}, the frozen one in {worse or 'none'}."
+        )
+    pretraining = {contender.encoder: what["pretraining"] for contender, what in run.contenders.items()}
+    random = sorted({row["b_encoder"] for row in rows if pretraining.get(row["b_encoder"]) == "none"})
+    if random:
+        sentences[0] += (
+            f" {listed([short(name) for name in random])} started from random weights, where the study's tuned networks mostly came from "
+            "images: this illustrates its question and does not repeat it."
+        )
+    return sentences
+
+
 def agreement_section(run: Run) -> dict[str, Any] | None:
     """Does a good clustering go with a good score? NMI against the main metric, with Spearman's rank correlation."""
     colours = encoder_colours(run.encoders)
@@ -138,8 +180,8 @@ def agreement_section(run: Run) -> dict[str, Any] | None:
     if not panes:
         return None
     lead = [
-        "A map with tidy clusters need not mean a better classifier. Each dot is one row of the leaderboard: the structure that k-means "
-        f"finds without labels, against {metric_name(run.main_metric)}."
+        "A map with tidy clusters need not mean a better classifier. Each dot is one embedding, of an encoder as it came or tuned: the "
+        f"structure that k-means finds in it without labels, against {metric_name(run.main_metric)}."
     ]
     return {"id": "agreement", "title": "Do tidy clusters mean better scores?", "lead": lead, "panes": panes, "legend": _legend(run)}
 
@@ -148,7 +190,7 @@ def _agreement_caption(run: Run, space: str, pairs: Sequence[tuple[float, float]
     nmi, main = zip(*pairs, strict=True)
     shapes = {"circle-open": "hollow circles", "diamond-open": "hollow diamonds", "square-open": "hollow squares", "square": "squares"}
     shapes |= {"diamond": "diamonds", "circle": "filled circles"}
-    regimes = ordered_regimes(contender.regime for contender in run.contenders)
+    regimes = ordered_regimes(contender.regime for contender in run.contenders if run.score(contender, "nmi", space))
     marks = [f"{regime_name(regime)}: {shapes[_SYMBOLS.get(regime, 'circle')]}" for regime in regimes]
     caption = f"{capital('; '.join(marks))}. "
     if len(set(nmi)) < 2 or len(set(main)) < 2:
@@ -157,8 +199,8 @@ def _agreement_caption(run: Run, space: str, pairs: Sequence[tuple[float, float]
 
     rho = float(spearmanr(nmi, main).statistic)
     return (
-        caption + f"Spearman's rank correlation over {len(pairs)} rows, {space_name(space)}: {rho:+.2f} "
-        "(1: the same order, 0: no relation). Rows of one encoder are alike, so that they count for less than as many independent ones."
+        caption + f"Spearman's rank correlation over {len(pairs)} embeddings, {space_name(space)}: {rho:+.2f} "
+        "(1: the same order, 0: no relation). Those of one encoder are alike, so that they count for less than as many independent ones."
     )
 
 
@@ -173,7 +215,7 @@ def curves_section(run: Run) -> dict[str, Any] | None:
         epoch, score = finite(row.get("epoch")), finite(row.get("valid_score"))
         if epoch is None or score is None:
             continue
-        cell = (share_of(row.get("background")), row.get("fold", ""), row.get("seed", ""))
+        cell = (share_of(row.get("background")), row.get("fold", ""), row.get("seed", ""), row.get("learning_rate", ""))
         curves.setdefault((row.get("encoder", ""), row.get("regime", "")), {}).setdefault(cell, []).append((epoch, score))
     if not curves:
         return None
@@ -182,7 +224,9 @@ def curves_section(run: Run) -> dict[str, Any] | None:
         {"title": f"{short(e, 24)} · {regime}", "chart": _curve_chart(run, e, regime, curves[e, regime], dashes)} for e, regime in curves
     ]
     caption = f"{capital(metric_name(run.main_metric))} on the validation split after each epoch, "
-    caption += "a line for each seed and fold. A curve that turns down shows overfitting; the best epoch is the one kept."
+    caption += (
+        "a line for each seed, fold and learning rate tried. A curve that turns down shows overfitting; the best epoch is the one kept."
+    )
     if len(dashes) > 1:
         kinds = {"solid": "solid", "dash": "dashed", "dot": "dotted", "dashdot": "dash-dotted", "longdash": "long dashes"}
         caption += " " + capital(listed([f"{kinds[dash]}: {share(policy)}" for policy, dash in dashes.items()])) + " of the background."
@@ -193,9 +237,10 @@ def curves_section(run: Run) -> dict[str, Any] | None:
 def _curve_chart(run: Run, encoder: str, regime: str, cells: dict[tuple[Any, ...], Any], dashes: dict[float, str]) -> dict[str, Any]:
     colour = encoder_colours(run.encoders).get(encoder, MUTED)
     lines = []
-    for (background, fold, seed), points in cells.items():
+    for (background, fold, seed, rate), points in cells.items():
         epochs, scores = zip(*sorted(points), strict=True)
-        who = ", ".join(filter(None, (f"seed {seed}" if seed else "", f"fold {fold}" if fold else "", share(background))))
+        parts = (f"seed {seed}" if seed else "", f"fold {fold}" if fold else "", f"learning rate {rate}" if rate else "", share(background))
+        who = ", ".join(filter(None, parts))
         hovers = [f"{who}\nepoch {epoch:g}: {number(score)}" for epoch, score in zip(epochs, scores, strict=True)]
         lines.append(Line("", colour, epochs, scores, [], [], hovers, dashes.get(background, "solid"), marked=False))
     chart = line_chart(lines, "epoch", short_metric(run.main_metric), None, height=190)

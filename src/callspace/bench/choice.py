@@ -1,0 +1,146 @@
+"""The recommendation: which encoder, regime and policy to use on this dataset, chosen on valid and reported on test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from callspace.datasets import Dataset
+
+__all__ = ["Candidate", "best_of", "choose"]
+
+_METRIC_WORDS = {"accuracy": "accuracy", "map": "mAP"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One choice: its mean score on valid, by which it is chosen, and on test, which is reported with its interval."""
+
+    encoder: str
+    regime: str
+    background: float
+    pretraining: str
+    valid: float | None
+    test: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+    def describe(self) -> str:
+        """'resnet18, full, 10 % of the background'."""
+        words = {"frozen": "frozen", "linear": "with a linear head", "full": "fully fine-tuned"}[self.regime]
+        share = "" if self.background == 1 else f" on {100 * self.background:g} % of the background"
+        return f"{self.encoder} {words}{share}"
+
+
+def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The best on valid; where scores are equal, the cheaper regime, then the order of the plan."""
+    cost = {"frozen": 1, "linear": 0, "full": 2}  # a linear head is a frozen encoder ready to use
+    scored = [candidate for candidate in candidates if candidate.valid is not None]
+    return max(scored, key=lambda c: (c.valid, -cost[c.regime]), default=None)
+
+
+def choose(candidates: Sequence[Candidate], comparisons: Sequence[dict[str, Any]], dataset: Dataset, metric: str) -> dict[str, Any]:
+    """What `choice.json` holds: the choice in words a biologist reads, its reasons, what is tied with it, and caveats."""
+    best = best_of(candidates)
+    if best is None:
+        return {
+            "encoder": None,
+            "regime": None,
+            "background": None,
+            "headline": "Nothing could be chosen: no cell has a score on valid.",
+            "reasons": [],
+            "tied": [],
+            "caveats": [],
+            "metric": metric,
+        }
+    rivals = [row for row in comparisons if row["question"] == "best" and row["metric"] == metric]
+    tied = [row for row in rivals if row["ci_low"] is not None and row["ci_low"] <= 0 <= row["ci_high"]]
+    unsure = bool(rivals) and all(row["ci_low"] is None for row in rivals)
+    # A frozen encoder and a linear head on it are one embedding: the pair is no tie worth a word.
+    tied_others = [row for row in tied if row["b_encoder"] != best.encoder or "full" in (row["b_regime"], best.regime)]
+    return {
+        "encoder": best.encoder,
+        "regime": best.regime,
+        "background": best.background,
+        "metric": metric,
+        "headline": f"Use {best.describe()}: {_METRIC_WORDS[metric]} {_with_interval(best)} on the test split.",
+        "reasons": [
+            *_against_others(best, rivals, tied_others, metric),
+            *_tuning(best, candidates, comparisons, metric),
+            *_separation(best, comparisons),
+        ],
+        "tied": [{"encoder": row["b_encoder"], "regime": row["b_regime"], "background": row["b_background"]} for row in tied_others],
+        "caveats": _caveats(candidates, dataset, unsure=unsure),
+    }
+
+
+def _with_interval(candidate: Candidate) -> str:
+    if candidate.test is None:
+        return "not defined"
+    if candidate.ci_low is None:
+        return f"{candidate.test:.3f} (no interval: too few groups)"
+    return f"{candidate.test:.3f} (95 % interval {candidate.ci_low:.3f} to {candidate.ci_high:.3f})"
+
+
+def _against_others(best: Candidate, rivals: Sequence[dict[str, Any]], tied: Sequence[dict[str, Any]], metric: str) -> list[str]:
+    if not rivals:
+        return []
+    sentences = ["It was chosen by its score on the valid split; the test split had no part in the choice."]
+    if tied:
+        names = [
+            f"{row['b_encoder']} {row['b_regime']}" + ("" if row["b_background"] == 1 else f" at background {row['b_background']:g}")
+            for row in tied
+        ]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        sentences.append(f"Not distinguishable from it on this test split: {shown}.")
+    ahead = [row for row in rivals if row["ci_low"] is not None and row["ci_low"] > 0]
+    if ahead:
+        sentences.append(
+            f"{len(ahead)} other choice{'s' if len(ahead) > 1 else ''} did better on test than this one, beyond chance: valid and test disagree, so look at both."
+        )
+    return sentences
+
+
+def _tuning(best: Candidate, candidates: Sequence[Candidate], comparisons: Sequence[dict[str, Any]], metric: str) -> list[str]:
+    """What full fine-tuning changed for each encoder, beyond its interval or not."""
+    rows = [
+        r
+        for r in comparisons
+        if r["question"] == "tuning"
+        and r["metric"] == metric
+        and r["b_regime"] == "full"
+        and r["b_background"] == 1
+        and r["ci_low"] is not None
+    ]
+    if not rows:
+        return []
+    word = _METRIC_WORDS[metric]
+    better = [f"{r['a_encoder']} ({r['difference']:+.3f})" for r in rows if r["ci_low"] > 0]
+    worse = [f"{r['a_encoder']} ({r['difference']:+.3f})" for r in rows if r["ci_high"] < 0]
+    even = [r["a_encoder"] for r in rows if r["ci_low"] <= 0 <= r["ci_high"]]
+    parts = [f"raised the {word} of {', '.join(better)}"] if better else []
+    parts += [f"lowered that of {', '.join(worse)}" if better else f"lowered the {word} of {', '.join(worse)}"] if worse else []
+    parts += [f"made no difference that this test split can show for {', '.join(even)}"] if even else []
+    return [f"Full fine-tuning, against a linear probe on the frozen network, {'; '.join(parts)}."]
+
+
+def _separation(best: Candidate, comparisons: Sequence[dict[str, Any]]) -> list[str]:
+    rows = [
+        r
+        for r in comparisons
+        if r["question"] == "tuning"
+        and r["metric"] == "separation_auroc"
+        and (r["b_encoder"], r["b_regime"], r["b_background"]) == (best.encoder, best.regime, best.background)
+    ]
+    return [f"Background against calls in its embedding: AUROC {r['b_value']:.3f}, {r['a_value']:.3f} before tuning." for r in rows[:1]]
+
+
+def _caveats(candidates: Sequence[Candidate], dataset: Dataset, *, unsure: bool) -> list[str]:
+    sentences = list(dataset.warnings)
+    if unsure:
+        sentences.append("The test split has too few groups for intervals: treat differences as undecided.")
+    random_weights = sorted({c.encoder for c in candidates if c.pretraining == "none" and c.encoder.endswith(":random")})
+    if random_weights:
+        sentences.append(f"{', '.join(random_weights)} started from random weights: their published weights may do better.")
+    return sentences

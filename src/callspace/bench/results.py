@@ -1,0 +1,192 @@
+"""From cells to tables: all results, their averages over folds and seeds, and the paired differences that answer the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from callspace.bench.choice import Candidate, best_of, choose
+from callspace.bench.execute import HISTORY, cell_folder, read_cell
+from callspace.bench.plan import Cell
+from callspace.bench.protocols import Protocol
+from callspace.datasets import Dataset
+from callspace.evaluation.averages import Average, average, difference
+from callspace.evaluation.scores import Key
+from callspace.tables import COMPARISONS, SUMMARY, from_rows, read_json, read_parquet, write_csv, write_json, write_parquet
+
+__all__ = ["COSTS", "main_key", "main_metric", "write_results"]
+
+COSTS = pa.schema(
+    [(name, HISTORY.field(name).type) for name in ("encoder", "regime", "background", "fold", "seed")]
+    + [("seconds", pa.float64()), ("seconds_fit", pa.float64()), ("peak_mib", pa.float64())]
+)
+
+Choice = tuple[str, str, float]
+Averages = dict[Choice, dict[Key, Average]]
+
+_AUDIO = ("audio", "speech", "bioacoustic")
+
+
+def main_metric(task: str) -> str:
+    """What encoders are ranked by: accuracy for clips, mAP for soundscapes."""
+    return "accuracy" if task == "classification" else "map"
+
+
+def main_key(task: str, regime: str) -> Key:
+    """The main score: of the regime's own head, or, of a frozen encoder, of a linear probe."""
+    return Key("full", "linear" if regime == "frozen" else "head", None, main_metric(task))
+
+
+def write_results(folder: Path, cells: Sequence[Cell], dataset: Dataset, protocol: Protocol) -> None:
+    """Write results, summary, comparisons, maps, costs, history and choice of the completed cells.
+
+    The tables hold no times and follow from the cells alone, in the order of the plan, so that a resumed run's are the bytes of an
+    uninterrupted one's.
+    """
+    results = pa.concat_tables([read_parquet(cell_folder(folder, cell) / "results.parquet") for cell in cells])
+    write_parquet(results, folder / "results.parquet")
+    write_csv(results, folder / "results.csv")
+    maps = pa.concat_tables([read_parquet(cell_folder(folder, cell) / "maps.parquet") for cell in cells])
+    write_parquet(maps, folder / "maps.parquet")
+    write_csv(_history(folder, cells), folder / "history.csv")
+    costs = [_what(cell) | read_json(cell_folder(folder, cell) / "cost.json") for cell in cells]
+    write_csv(from_rows(costs, COSTS), folder / "costs.csv")
+    by_choice: dict[Choice, list[Cell]] = {}
+    for cell in cells:
+        by_choice.setdefault(cell.choice, []).append(cell)
+    averages: Averages = {}
+    summary: list[dict[str, Any]] = []
+    for choice, held in by_choice.items():
+        parts = [read_parquet(cell_folder(folder, cell) / "predictions.parquet") for cell in held]
+        averages[choice] = average(parts, dataset.labels, dataset.task, n_bootstrap=protocol.bootstrap, seed=0)
+        summary += _summary_rows(results, choice, averages[choice], protocol)
+    write_parquet(from_rows(summary, SUMMARY), folder / "summary.parquet")
+    write_csv(from_rows(summary, SUMMARY), folder / "summary.csv")
+    candidates = [_candidate(folder, choice, held, averages[choice], dataset.task) for choice, held in by_choice.items()]
+    comparisons = list(_comparisons(averages, candidates, dataset, protocol))
+    write_parquet(from_rows(comparisons, COMPARISONS), folder / "comparisons.parquet")
+    write_csv(from_rows(comparisons, COMPARISONS), folder / "comparisons.csv")
+    write_json(choose(candidates, comparisons, dataset, main_metric(dataset.task)), folder / "choice.json")
+
+
+def _what(cell: Cell) -> dict[str, Any]:
+    return {"encoder": cell.encoder, "regime": cell.regime, "background": cell.background, "fold": cell.fold, "seed": cell.seed}
+
+
+def _history(folder: Path, cells: Sequence[Cell]) -> pa.Table:
+    import pyarrow.csv
+
+    options = pyarrow.csv.ConvertOptions(column_types=HISTORY)
+    files = [cell_folder(folder, cell) / "history.csv" for cell in cells]
+    tables = [pyarrow.csv.read_csv(file, convert_options=options) for file in files if file.exists()]
+    return pa.concat_tables([HISTORY.empty_table(), *tables])
+
+
+def _summary_rows(results: pa.Table, choice: Choice, averages: dict[Key, Average], protocol: Protocol) -> Iterator[dict[str, Any]]:
+    """One row a score; `values` are the cells' own, and `n` counts the windows of all folds, each once."""
+    own = [row for row in results.to_pylist() if (row["encoder"], row["regime"], row["background"]) == choice]
+    values: dict[Key, list[float]] = {}
+    counts: dict[Key, dict[int | None, int]] = {}
+    for row in own:
+        key = Key(row["space"], row["clusterer"], row["class"], row["metric"])
+        values.setdefault(key, []).append(row["value"])
+        counts.setdefault(key, {})[row["fold"]] = row["n"]
+    shared = {
+        name: own[0][name] for name in ("dataset", "encoder", "pretraining", "layer", "pool", "regime", "recipe", "background", "protocol")
+    }
+    for key, found in averages.items():
+        low, high = found.interval()
+        yield shared | {
+            "space": key.space,
+            "clusterer": key.clusterer,
+            "label_rule": protocol.label_rule,
+            "class": key.class_,
+            "metric": key.metric,
+            "value": found.value,
+            "ci_low": low,
+            "ci_high": high,
+            "n": sum(counts.get(key, {}).values()),
+            "cells": found.n_parts,
+            "values": values.get(key, []),
+        }
+
+
+def _candidate(folder: Path, choice: Choice, cells: Sequence[Cell], averages: dict[Key, Average], task: str) -> Candidate:
+    about = [read_cell(folder, cell) for cell in cells]
+    scores = [cell["valid_score"] for cell in about if cell.get("valid_score") is not None]
+    test = averages.get(main_key(task, choice[1]))
+    low, high = test.interval() if test is not None else (None, None)
+    return Candidate(
+        encoder=choice[0],
+        regime=choice[1],
+        background=choice[2],
+        pretraining=about[0]["pretraining"],
+        valid=sum(scores) / len(scores) if scores else None,
+        test=None if test is None else test.value,
+        ci_low=low,
+        ci_high=high,
+    )
+
+
+def _comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: Dataset, protocol: Protocol) -> Iterator[dict[str, Any]]:
+    pretraining = {(c.encoder, c.regime, c.background): c.pretraining for c in candidates}
+    pairs: list[tuple[str, Choice, Choice]] = []
+    for encoder, regime, share in averages:
+        if regime != "frozen" and (encoder, "frozen", 1.0) in averages:
+            pairs.append(("tuning", (encoder, "frozen", 1.0), (encoder, regime, share)))
+        if share != 1.0 and (encoder, regime, 1.0) in averages:
+            pairs.append(("background", (encoder, regime, 1.0), (encoder, regime, share)))
+    # The study's first question: a frozen network from sound against a tuned one that never heard any.
+    pairs += [
+        ("study", a, b)
+        for a in averages
+        for b in averages
+        if a[1] == "frozen" and b[1] == "full" and pretraining[a] in _AUDIO and pretraining[b] in ("none", "image")
+    ]
+    best = best_of(candidates)
+    if best is not None:
+        pairs += [
+            ("best", (best.encoder, best.regime, best.background), other)
+            for other in averages
+            if other != (best.encoder, best.regime, best.background)
+        ]
+    for question, a, b in pairs:
+        for key_a, key_b in _keys_compared(question, a, b, dataset.task, protocol):
+            if key_a in averages[a] and key_b in averages[b]:
+                yield _comparison(dataset.name, question, a, b, averages[a][key_a], averages[b][key_b], key_b)
+
+
+def _keys_compared(question: str, a: Choice, b: Choice, task: str, protocol: Protocol) -> list[tuple[Key, Key]]:
+    """The main score always; structure and separation for all but the ranking. A linear head leaves the structure as it is."""
+    main = (main_key(task, a[1]), main_key(task, b[1]))
+    if question == "best":
+        return [main]
+    shared = [Key(space, clusterer, None, "nmi") for space in protocol.spaces for clusterer in protocol.clusterers]
+    shared += [Key("full", "linear", None, "separation_auroc")]
+    return [main, *((key, key) for key in shared)]
+
+
+def _comparison(name: str, question: str, a: Choice, b: Choice, of_a: Average, of_b: Average, key: Key) -> dict[str, Any]:
+    found = difference(of_b, of_a)
+    sides = {
+        f"{side}_{what}": value
+        for side, choice in (("a", a), ("b", b))
+        for what, value in zip(("encoder", "regime", "background"), choice, strict=True)
+    }
+    return {
+        "dataset": name,
+        "question": question,
+        **sides,
+        "space": key.space,
+        "clusterer": key.clusterer,
+        "metric": key.metric,
+        "a_value": of_a.value,
+        "b_value": of_b.value,
+        "difference": found.value,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "n": None,
+    }

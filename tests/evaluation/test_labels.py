@@ -1,0 +1,41 @@
+"""One label a window."""
+
+import numpy as np
+import pytest
+
+from callspace.errors import CallspaceError
+from callspace.evaluation.labels import label_matrix, single_labels
+
+VOCABULARY = ["wren", "robin", "owl"]
+WINDOWS = [["owl", "wren"], [], ["robin"], ["robin", "owl"]]
+
+
+def test_the_first_label_in_the_order_of_the_vocabulary_is_taken_by_default():
+    assert single_labels(WINDOWS, VOCABULARY, "detection") == ["wren", "background", "robin", "robin"]
+
+
+def test_drop_leaves_windows_with_several_labels_out():
+    assert single_labels(WINDOWS, VOCABULARY, "detection", "drop") == [None, "background", "robin", None]
+
+
+def test_a_window_without_labels_is_background_in_detection_only():
+    assert single_labels([[], ["owl"]], VOCABULARY, "classification") == [None, "owl"]
+
+
+def test_the_matrix_follows_the_vocabulary():
+    np.testing.assert_array_equal(label_matrix(WINDOWS, VOCABULARY), [[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "task", "rule", "said"),
+    [
+        (VOCABULARY, "detection", "loudest", "unknown label rule 'loudest'"),
+        (VOCABULARY, "segmentation", "first", "unknown task"),
+        (["wren", "robin"], "detection", "first", "owl"),
+        ([*VOCABULARY, "background"], "detection", "first", "rename that label"),
+        ([*VOCABULARY, "owl"], "detection", "first", "twice"),
+    ],
+)
+def test_wrong_use_is_refused_in_words(vocabulary, task, rule, said):
+    with pytest.raises(CallspaceError, match=said):
+        single_labels(WINDOWS, vocabulary, task, rule)

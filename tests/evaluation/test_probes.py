@@ -1,0 +1,129 @@
+"""The linear and the nearest-neighbour probe, against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, average_precision_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler, normalize
+
+from callspace.evaluation.logistic import fit_logistic
+from callspace.evaluation.probes import C_GRID, K_GRID, PROBES, Split, criterion, splits_of, standardised
+
+GENERATOR = np.random.default_rng(0)
+
+
+def problem(n: int = 90, k: int = 4, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    codes = np.random.default_rng(1).integers(0, k, n)
+    return np.random.default_rng(2).normal(size=(n, 10)) + spread * np.eye(10)[codes], codes
+
+
+def one_hot(codes: np.ndarray, k: int) -> np.ndarray:
+    return np.eye(k, dtype=bool)[codes]
+
+
+def cut(features: np.ndarray, labels: np.ndarray, at=(40, 65)) -> tuple[Split, Split, Split]:
+    split = np.repeat(["train", "valid", "test"], [at[0], at[1] - at[0], len(features) - at[1]])
+    return splits_of(features, labels, split)
+
+
+@pytest.mark.parametrize("c", [0.001, 0.1, 10.0])
+def test_softmax_regression_is_scikit_learns(c):
+    features, codes = problem()
+    reference = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(features, codes)
+    found = fit_logistic(features, one_hot(codes, 4).astype(float), "softmax", c)
+    assert found.converged
+    np.testing.assert_allclose(found.probabilities(features), reference.predict_proba(features), atol=5e-4)
+
+
+@pytest.mark.parametrize("c", [0.001, 0.1, 10.0])
+def test_sigmoid_regression_of_many_labels_is_scikit_learns_of_each(c):
+    features, codes = problem()
+    labels = np.c_[one_hot(codes, 4), GENERATOR.random(90) < 0.5]
+    found = fit_logistic(features, labels.astype(float), "sigmoid", c).probabilities(features)
+    for at in range(5):
+        reference = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(features, labels[:, at])
+        np.testing.assert_allclose(found[:, at], reference.predict_proba(features)[:, 1], atol=5e-4)
+
+
+def test_a_fit_ends_in_the_same_place_wherever_it_starts():
+    features, codes = problem()
+    targets = one_hot(codes, 4).astype(float)
+    start = fit_logistic(features, targets, "softmax", 0.001)
+    cold, warm = (fit_logistic(features, targets, "softmax", 1.0, first) for first in (None, start))
+    np.testing.assert_allclose(warm.probabilities(features), cold.probabilities(features), atol=5e-4)
+
+
+def test_features_are_standardised_by_the_train_split_and_constants_stay_finite():
+    train, test = GENERATOR.normal(size=(20, 3)) * [1, 50, 0] + [0, 7, 0.1], GENERATOR.normal(size=(5, 3))
+    found = standardised(train, test)
+    scaler = StandardScaler().fit(train)
+    np.testing.assert_allclose(found[0][:, :2], scaler.transform(train)[:, :2])
+    np.testing.assert_allclose(found[1][:, :2], scaler.transform(test)[:, :2])
+    assert np.abs(found[0][:, 2]).max() < 1e-12
+    assert np.isfinite(found[1]).all()
+
+
+def test_the_linear_probe_takes_the_c_that_is_best_on_valid():
+    features, codes = problem(spread=1.5)
+    train, valid, test = cut(features, one_hot(codes, 4))
+    found = PROBES["linear"](train, valid, test, "classification", criterion("classification"))
+    fits = [LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(train.features, codes[:40]) for c in C_GRID]
+    on_valid = [accuracy_score(codes[40:65], fit.predict(valid.features)) for fit in fits]
+    best = int(np.argmax(on_valid))
+    assert found.choice == {"C": C_GRID[best]}
+    assert found.valid == pytest.approx(on_valid[best])
+    np.testing.assert_allclose(found.scores, fits[best].predict_proba(test.features), atol=1e-3)
+
+
+def test_the_knn_probe_votes_as_scikit_learns_and_takes_the_k_that_is_best_on_valid():
+    features, codes = problem(spread=1.5)
+    train, valid, test = cut(features, one_hot(codes, 4))
+    found = PROBES["knn"](train, valid, test, "detection", criterion("detection"))
+    scored = {}
+    for k in [k for k in K_GRID if k <= 40]:
+        fitted = KNeighborsClassifier(k).fit(normalize(train.features), codes[:40])
+        scored[k] = average_precision_score(one_hot(codes[40:65], 4), fitted.predict_proba(normalize(valid.features))), fitted
+    best = max(scored, key=lambda k: scored[k][0])
+    assert found.choice == {"k": best}
+    assert found.valid == pytest.approx(scored[best][0])
+    np.testing.assert_allclose(found.scores, scored[best][1].predict_proba(normalize(test.features)), atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+@pytest.mark.parametrize("name", PROBES)
+def test_what_is_chosen_never_depends_on_test(name, task):
+    features, codes = problem(spread=1.0)
+    train, valid, test = cut(features, one_hot(codes, 4))
+    found = PROBES[name](train, valid, test, task, criterion(task))
+    other = Split(test.features[:3] * 100, ~test.labels[:3])
+    again = PROBES[name](train, valid, other, task, criterion(task))
+    assert (again.choice, again.valid) == (found.choice, found.valid)
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+@pytest.mark.parametrize("name", PROBES)
+def test_a_class_that_train_never_has_scores_0(name, task):
+    features, codes = problem()
+    labels = one_hot(codes, 5)
+    labels[70:, :] = [False, False, False, False, True]
+    found = PROBES[name](*cut(features, labels), task, criterion(task))
+    assert (found.scores[:, 4] == 0).all()
+    assert found.scores.shape == (25, 5)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_without_a_valid_split_the_default_is_used_and_it_is_said(name):
+    features, codes = problem()
+    found = PROBES[name](*cut(features, one_hot(codes, 4), at=(40, 40)), "classification", criterion("classification"))
+    assert np.isnan(found.valid)
+    assert "nothing to choose" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_train_split_of_one_class_says_that_class(name):
+    features, codes = problem()
+    labels = one_hot(codes, 4)
+    labels[:40] = [True, False, False, False]
+    found = PROBES[name](*cut(features, labels), "classification", criterion("classification"))
+    assert (found.scores == [1, 0, 0, 0]).all()

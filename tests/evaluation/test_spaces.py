@@ -1,0 +1,114 @@
+"""Spaces: names, principal components, UMAP and t-SNE."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from sklearn.metrics import silhouette_score
+
+from callspace.errors import CallspaceError
+from callspace.evaluation.fuzzy_graph import fuzzy_graph
+from callspace.evaluation.spaces import MIN_WINDOWS, neighbour_graph, parse_space, principal_components, reduce
+
+MAPS = ("umap-15-0.1", "tsne-10")
+
+
+def place(name: str, vectors: np.ndarray, seed: int = 0):
+    space = parse_space(name)
+    return reduce(space, vectors, neighbour_graph(vectors, [space]), seed)
+
+
+def three_blobs(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    codes = np.arange(n) % 3
+    return np.random.default_rng(0).normal(size=(n, 10)) + 12 * np.eye(10)[codes], codes
+
+
+@pytest.mark.parametrize(
+    "name", ["umap-50", "umap-1-0.5", "umap-15-2", "pca-0", "pca-2.5", "tsne-0", "tsne", "full-2", "isomap-3", "", "umap-a-b"]
+)
+def test_a_name_that_is_no_space_is_refused_with_the_forms(name):
+    with pytest.raises(CallspaceError, match="umap-NEIGHBOURS-MIN_DIST"):
+        parse_space(name)
+
+
+def test_the_full_space_is_the_embedding_as_it_is():
+    vectors, _ = three_blobs()
+    np.testing.assert_array_equal(place("full", vectors)[0], vectors)
+
+
+@pytest.mark.parametrize("shape", [(50, 8), (6, 40)])
+def test_principal_components_are_scikit_learns_but_for_their_sign(shape):
+    vectors = np.random.default_rng(0).normal(size=shape) + 3
+    reference = PCA(n_components=4).fit_transform(vectors)
+    found = principal_components(vectors, 4)
+    np.testing.assert_allclose(np.abs(found), np.abs(reference), atol=1e-8)
+
+
+def test_components_that_do_not_exist_are_zero_or_told_of():
+    line = np.outer(np.arange(10.0), np.ones(4))
+    components = principal_components(line, 3)
+    assert np.ptp(components[:, 0]) == pytest.approx(18)
+    assert (components[:, 1:] == 0).all()
+    places, notes = place("pca-7", line)
+    assert places.shape == (10, 4)
+    assert "4 components" in notes[0]
+
+
+def test_the_neighbour_graph_of_umap_is_umap_learns(monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import umap_
+    for compiled in ("smooth_knn_dist", "compute_membership_strengths"):  # as plain Python: compiling them takes longer than the test
+        monkeypatch.setattr(umap_, compiled, getattr(umap_, compiled).py_func)
+    vectors = np.random.default_rng(0).normal(size=(60, 6))
+    vectors[20:40] = vectors[20]  # more duplicates than neighbours
+    graph = neighbour_graph(vectors, [], 9)
+    indices = np.c_[np.arange(60), graph.indices]
+    distances = np.c_[np.zeros(60), graph.distances].astype(np.float32)
+    theirs, _, _ = umap_.fuzzy_simplicial_set(vectors, 10, None, "euclidean", knn_indices=indices, knn_dists=distances)
+    assert theirs.nnz > 300
+    np.testing.assert_allclose(fuzzy_graph(graph.indices, graph.distances).toarray(), theirs.toarray(), atol=2e-5)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_keeps_blobs_apart_and_neighbours_together(name):
+    vectors, codes = three_blobs()
+    places, notes = place(name, vectors)
+    assert places.shape == (90, 2)
+    assert notes == []
+    assert silhouette_score(places, codes) > 0.6
+    assert trustworthiness(vectors, places, n_neighbors=10) > 0.85
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_same_seed_gives_the_same_map_byte_for_byte_and_another_seed_another(name):
+    vectors, _ = three_blobs()
+    first = place(name, vectors)[0].tobytes()
+    assert place(name, vectors)[0].tobytes() == first
+    assert place(name, vectors, seed=1)[0].tobytes() != first
+
+
+def test_neighbours_and_perplexity_are_lowered_for_few_windows_and_it_is_said():
+    vectors, _ = three_blobs(12)
+    assert "11 neighbours" in place("umap-50-0.5", vectors)[1][0]
+    assert "perplexity 3.67" in place("tsne-30", vectors)[1][0]
+
+
+@pytest.mark.parametrize("name", ["umap-15-0.1", "tsne-10", "pca-2"])
+def test_too_few_windows_and_constant_embeddings_make_no_map_and_it_is_said(name):
+    assert place(name, np.random.default_rng(0).normal(size=(MIN_WINDOWS - 1, 3)))[0] is None
+    places, notes = place(name, np.ones((20, 3)))
+    assert places is None
+    assert "same embedding" in notes[0]
+    assert np.isfinite(place(name, np.random.default_rng(0).normal(size=(MIN_WINDOWS, 3)))[0]).all()
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_duplicates_and_single_dimensions_make_a_map(name):
+    vectors = np.repeat(np.arange(6.0), 8)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        places, _ = place(name, vectors)
+    assert np.isfinite(places).all()
