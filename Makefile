@@ -24,8 +24,9 @@ $(VENV)/.developing: $(VENV)/.installed
 demo: $(VENV)/.installed  ## The main job on the built-in data: a table, a choice, a report
 	$(BIN)/callspace demo
 
+# One thread a process: two test processes with two threads each get in each other's way on two cores.
 test: $(VENV)/.developing  ## All tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.developing  ## Format, style, types, and the order of the rooms
 	$(BIN)/ruff format --check .

@@ -28,12 +28,12 @@ def weights(test_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def clips(test_data: Path) -> np.ndarray:
-    """The first 2.5 s of 30 clips of ESC-10, three a class, at 16 kHz."""
+    """The first 2.5 s of 20 clips of ESC-10 at 16 kHz."""
     soundfile, soxr = pytest.importorskip("soundfile"), pytest.importorskip("soxr")
     lines = (test_data / "esc10" / "clips.csv").read_text().splitlines()
     paths = [line.split(",")[lines[0].split(",").index("path")] for line in lines[1:]]
     rows = []
-    for path in paths[3::13][:30]:
+    for path in paths[3::19][:20]:
         sound, rate = soundfile.read(test_data / "esc10" / path, frames=int(2.6 * 44_100), always_2d=True)
         rows.append(soxr.resample(sound.mean(axis=1), rate, 16_000)[:40_000].astype(np.float32))
     return np.stack(rows)
@@ -75,47 +75,46 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
-def _network(yamnet: YAMNet, patch: np.ndarray) -> np.ndarray:
+@pytest.fixture(scope="module")
+def ours(yamnet: YAMNet, answers: list) -> torch.Tensor:
+    """Our embeddings of the interpreter's own log-mel patches."""
     with torch.no_grad():
-        return yamnet.network(torch.from_numpy(patch)[None])[0].numpy()
+        return yamnet.network(torch.from_numpy(np.stack([first["patch"] for first, _ in answers])))
 
 
 # The interpreter rounds every layer's input to 8 bits. On steady noise (rain, sea, engines), where a late layer takes the difference of
 # large numbers, that alone turns its embedding: its own two sets of kernels then disagree with each other more than with us.
 
 
-def test_from_the_interpreters_log_mel_the_embedding_is_the_interpreters(yamnet: YAMNet, answers: list) -> None:
-    ours = np.array([_cosine(_network(yamnet, first["patch"]), first["embedding"]) for first, _ in answers])
+def test_from_the_interpreters_log_mel_the_embedding_is_the_interpreters(ours: torch.Tensor, answers: list) -> None:
+    alike = np.array([_cosine(own, first["embedding"]) for own, (first, _) in zip(ours.numpy(), answers, strict=True)])
     itself = np.array([_cosine(second["embedding"], first["embedding"]) for first, second in answers])
-    assert np.median(ours) >= 0.999
+    assert np.median(alike) >= 0.999
     sure = itself >= 0.999
-    assert sure.sum() >= 8
-    assert ours[sure].min() >= 0.999
-    assert np.mean(ours >= itself) >= 0.6
+    assert sure.sum() >= 6
+    assert alike[sure].min() >= 0.999
+    assert np.mean(alike >= itself) >= 0.6
 
 
-def test_every_layer_answers_what_the_interpreters_does_to_the_same_map(yamnet: YAMNet, answers: list) -> None:
+def test_every_layer_answers_what_the_interpreters_does_to_the_same_maps(yamnet: YAMNet, answers: list) -> None:
     for index, layer in enumerate(yamnet.network.convolutions()):
-        for first, _ in answers[::3]:
-            given_map, expected = first["maps"][index], first["maps"][index + 1]
-            with torch.no_grad():
-                found = torch.relu(layer(torch.from_numpy(given_map).permute(0, 3, 1, 2))).permute(0, 2, 3, 1).numpy()
-            assert found.shape == expected.shape
-            assert _cosine(found, expected) >= 0.995, index
+        given_maps = np.concatenate([first["maps"][index] for first, _ in answers[::3]])
+        expected = np.concatenate([first["maps"][index + 1] for first, _ in answers[::3]])
+        with torch.no_grad():
+            found = torch.relu(layer(torch.from_numpy(given_maps).permute(0, 3, 1, 2))).permute(0, 2, 3, 1).numpy()
+        assert found.shape == expected.shape
+        assert min(_cosine(a, b) for a, b in zip(found, expected, strict=True)) >= 0.995
 
 
-def test_the_likeliest_class_is_mostly_the_interpreters(yamnet: YAMNet, answers: list) -> None:
-    agree = []
-    for first, _ in answers:
-        logits = yamnet.network.classify(torch.from_numpy(_network(yamnet, first["patch"]))[None])[0]
-        agree.append(int(logits.argmax()) == int(first["logits"].argmax()))
-    assert np.mean(agree) >= 0.8
+def test_the_likeliest_class_is_mostly_the_interpreters(yamnet: YAMNet, ours: torch.Tensor, answers: list) -> None:
+    likeliest = yamnet.network.classify(ours).argmax(dim=1).numpy()
+    assert np.mean(likeliest == [first["logits"].argmax() for first, _ in answers]) >= 0.8
 
 
 def test_from_the_waveform_the_embedding_is_roughly_the_interpreters(yamnet: YAMNet, clips: np.ndarray, answers: list) -> None:
     with torch.no_grad():
-        ours = yamnet(torch.from_numpy(clips[:, :PATCH])).numpy()
-    cosines = [_cosine(own, first["embedding"]) for own, (first, _) in zip(ours, answers, strict=True)]
+        embeddings = yamnet(torch.from_numpy(clips[:, :PATCH])).numpy()
+    cosines = [_cosine(own, first["embedding"]) for own, (first, _) in zip(embeddings, answers, strict=True)]
     assert np.median(cosines) >= 0.95
     assert np.quantile(cosines, 0.2) >= 0.8
 
@@ -177,17 +176,16 @@ def test_with_float_weights_in_the_interpreter_nothing_is_left_between_the_two(
     again = YAMNet(SPEC)
     again.load_weights(path)
     patches = yamnet.front_end(torch.from_numpy(clips[:, :PATCH]))
-    for patch in patches:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], patch[None, :, :, None].numpy())
+    with torch.no_grad():
+        own, reread = yamnet.network(patches), again.network(patches)
+        own_logits = yamnet.network.classify(own)
+    for row, patch in enumerate(patches.numpy()):
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], patch[None, :, :, None])
         interpreter.invoke()
-        with torch.no_grad():
-            own = yamnet.network(patch[None])
-            own_logits = yamnet.network.classify(own)
-            reread = again.network(patch[None])
-        scale = interpreter.get_tensor(embedding).max()
-        assert np.abs(own.numpy() - interpreter.get_tensor(embedding)).max() <= 1e-4 * scale
-        assert np.abs(reread.numpy() - interpreter.get_tensor(embedding)).max() <= 1e-4 * scale
-        assert np.abs(own_logits.numpy() - interpreter.get_tensor(logits)).max() <= 1e-3
+        expected = interpreter.get_tensor(embedding)[0]
+        assert np.abs(own[row].numpy() - expected).max() <= 1e-4 * expected.max()
+        assert np.abs(reread[row].numpy() - expected).max() <= 1e-4 * expected.max()
+        assert np.abs(own_logits[row].numpy() - interpreter.get_tensor(logits)[0]).max() <= 1e-3
 
 
 def test_a_float16_file_is_read_too(weights: Path, yamnet: YAMNet, clips: np.ndarray, tmp_path: Path) -> None:
@@ -320,9 +318,7 @@ def test_random_weights_carry_a_signal_through_all_layers(seed: int) -> None:
         for layer in encoder.network.convolutions():
             maps = torch.relu(layer(maps))
             assert 0.05 < maps.square().mean().sqrt() < 20
-    embeddings = torch.nn.functional.normalize(maps.mean(dim=(2, 3)), dim=1)
-    likeness = (embeddings @ embeddings.T)[~torch.eye(24, dtype=torch.bool)]
-    assert likeness.mean() < 0.98
+    assert (maps.mean(dim=(2, 3)).std(dim=0) > 0).float().mean() > 0.7  # most features tell some sounds apart
 
 
 def test_loading_by_name_gives_the_published_or_random_weights(weights: Path, yamnet: YAMNet, clips: np.ndarray) -> None:

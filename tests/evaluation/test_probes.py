@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, average_precision_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler, normalize
 
-from callspace.evaluation.logistic import fit_logistic
+from callspace.adaptation.logistic import fit_logistic
 from callspace.evaluation.probes import C_GRID, K_GRID, PROBES, Split, criterion, splits_of, standardised
 
 GENERATOR = np.random.default_rng(0)

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from callspace import __version__
 from callspace.bench.plan import Cell
 from callspace.datasets import Dataset
 
@@ -35,7 +34,7 @@ def provenance(
     import torch
 
     return {
-        "callspace": __version__,
+        "callspace": importlib.metadata.version("callspace"),
         "created": created,
         "command": command,
         "python": platform.python_version(),

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from callspace.datasets.dataset import Dataset
+from callspace.datasets.dataset import Dataset, Task
 from callspace.datasets.label_tables import TABLE_SUFFIXES
 from callspace.datasets.options import DatasetOptions
 from callspace.errors import CallspaceError
@@ -15,7 +15,7 @@ from callspace.progress import SILENT, Progress
 
 __all__ = ["load_dataset"]
 
-_BUILT_IN = {"demo": "detection", "demo-clips": "classification"}
+_BUILT_IN: dict[str, Task] = {"demo": "detection", "demo-clips": "classification"}
 
 
 def load_dataset(

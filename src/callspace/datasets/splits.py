@@ -41,7 +41,8 @@ def grouped_splits(
     """
     content: dict[str, Counter[str | None]] = defaultdict(Counter)
     for group, names in zip(groups, labels, strict=True):
-        content[group].update(names or [None])
+        held: list[str | None] = [*names]
+        content[group].update(held or [None])
     order = sorted(content)
     np.random.default_rng(seed).shuffle(order)
     holders: Counter[str | None] = Counter(label for counts in content.values() for label in counts)

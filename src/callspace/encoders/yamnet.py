@@ -10,7 +10,6 @@ References
 ----------
 .. [1] M. Plakal and D. Ellis, YAMNet, https://github.com/tensorflow/models/tree/master/research/audioset/yamnet (Apache-2.0)
 .. [2] A. G. Howard et al., "MobileNets: Efficient convolutional neural networks for mobile vision applications", arXiv:1704.04861, 2017
-.. [3] A. Brock, S. De and S. L. Smith, "Characterizing signal propagation to close the performance gap in unnormalized ResNets", ICLR 2021
 """
 
 from __future__ import annotations
@@ -50,9 +49,6 @@ CLASSES = 521
 #: Patches that go through the network at once, and frames through the front end: bounds on memory, without effect on the result.
 _PATCHES_AT_ONCE = 512
 _FRAMES_AT_ONCE = 16_384
-
-#: Of log-mel values of everyday sounds; only random weights depend on it.
-_USUAL_MEAN, _USUAL_SPREAD = -2.0, 3.0
 
 #: The published TensorFlow Lite model; several public projects pin this checksum and size for it.
 SPEC = EncoderSpec(
@@ -154,7 +150,9 @@ class YAMNetNetwork(nn.Module):
             self.pointwise.append(nn.Conv2d(width, wider, 1))
             width = wider
         self.classifier = nn.Linear(width, CLASSES)
-        self._initialise()
+        for layer in self.convolutions():  # He's: a signal neither vanishes nor explodes over 27 layers without batch normalisation
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, patches: Tensor) -> Tensor:
         # Channels last: depthwise convolutions take half the time so, forward and backward; the numbers are the same.
@@ -171,26 +169,6 @@ class YAMNetNetwork(nn.Module):
         """The 27 convolutions in the order of execution."""
         pairs = zip(self.depthwise, self.pointwise, strict=True)
         return [self.first, *(layer for pair in pairs for layer in pair)]  # type: ignore[list-item]
-
-    @torch.no_grad()
-    def _initialise(self) -> None:
-        """Random weights that can be trained without batch normalisation.
-
-        He's, so that activations neither vanish nor explode; the filters of the pointwise convolutions are centred, and scaled for the
-        variance of a ReLU's output [3]_, so that the positive mean which each ReLU adds is not carried on until all clips look alike;
-        the first layer takes a log-mel spectrogram's usual mean and spread out.
-        """
-        for layer in self.convolutions():
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            if layer.kernel_size == (1, 1):
-                layer.weight -= layer.weight.mean(dim=1, keepdim=True)
-                layer.weight *= math.sqrt(1 / (1 - 1 / math.pi))
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-        self.first.weight /= _USUAL_SPREAD
-        self.first.bias -= _USUAL_MEAN * self.first.weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
-        nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.zeros_(self.classifier.bias)
 
 
 class YAMNet(Encoder):

@@ -30,13 +30,13 @@ from callspace.evaluation.predictions import base_predictions, list_column
 from callspace.evaluation.probes import PROBES, Probe, criterion, splits_of
 from callspace.evaluation.separation import background_neighbours, cannot_separate, separation_probe
 from callspace.evaluation.spaces import Space, neighbour_graph, parse_space, reduce
-from callspace.evaluation.threads import one_thread
 from callspace.metrics.bootstrap import few_groups
 from callspace.metrics.distances import validate_vectors
 from callspace.metrics.neighbours import k_nearest, label_purity, trustworthiness_samples
 from callspace.metrics.silhouettes import LIMIT, silhouettes
 from callspace.metrics.weights import Floats
 from callspace.progress import SILENT, Progress
+from callspace.threads import one_thread
 
 __all__ = ["DEFAULT_SPACES", "NEIGHBOURS", "Judgement", "judge"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from callspace.evaluation.logistic import Link, Logistic, fit_logistic
+from callspace.adaptation.logistic import C_GRID, Link, regularisation_path, standardiser
 from callspace.metrics.classification import accuracy
 from callspace.metrics.neighbours import k_nearest
 from callspace.metrics.ranking import mean_average_precision
@@ -24,7 +24,6 @@ from callspace.metrics.weights import Floats
 
 __all__ = ["C_GRID", "K_GRID", "PROBES", "Probe", "Split", "splits_of", "standardised"]
 
-C_GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)
 K_GRID = (1, 5, 15, 50)
 _DEFAULT_C = 0.01
 _DEFAULT_K = 5
@@ -53,10 +52,7 @@ class Probe:
 
 def standardised(train: Floats, *others: Floats) -> list[Floats]:
     """`train` and `others` less the mean of `train`, over its standard deviation (1 where a dimension is constant)."""
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
-    # The deviation of a constant is rounding, not 0.
-    constant = deviation <= 1e-9 * np.maximum(np.abs(mean), np.finfo(float).tiny)
-    deviation = np.where(constant, 1.0, deviation)
+    mean, deviation = standardiser(train)
     return [(split - mean) / deviation for split in (train, *others)]
 
 
@@ -82,12 +78,8 @@ def linear_probe(train: Split, valid: Split, test: Split, task: str, judge_by: C
     if not known.any() or (link == "softmax" and known.sum() == 1):
         return _constant(train, valid, test, judge_by, {"C": _DEFAULT_C})
     targets = train.labels[:, known].astype(np.float64)
-    fits: dict[float, Logistic] = {}
-    scores: dict[float, float] = {}
-    last = None
-    for c in C_GRID if len(valid.features) else (_DEFAULT_C,):
-        last = fits[c] = fit_logistic(train.features, targets, link, c, last)
-        scores[c] = _score(judge_by, valid, _spread(last.probabilities(valid.features), known))
+    fits = regularisation_path(train.features, targets, link, C_GRID if len(valid.features) else (_DEFAULT_C,))
+    scores = {c: _score(judge_by, valid, _spread(fit.probabilities(valid.features), known)) for c, fit in fits.items()}
     c, notes = _best(scores, _DEFAULT_C, "C", fits)
     if not fits[c].converged:
         notes.append(f"logistic regression with C = {c:g} did not converge; its scores are those where it stopped.")

@@ -31,11 +31,11 @@ from numpy.typing import ArrayLike, NDArray
 from callspace.errors import CallspaceError
 from callspace.evaluation.labels import label_matrix, validate_labels
 from callspace.evaluation.predictions import label_rule_of
-from callspace.evaluation.threads import one_thread
 from callspace.metrics import classification, ranking
 from callspace.metrics.bootstrap import group_weights, interval, recentred
 from callspace.metrics.clustering import CLUSTERING_SCORES, clustering_scores, hungarian_recalls
 from callspace.metrics.weights import Floats, Value, weighted_mean
+from callspace.threads import one_thread
 
 __all__ = ["Key", "Replicated", "bounded", "replicated", "rows", "score"]
 

@@ -5,14 +5,18 @@ are fitted at once (their objectives only add up, so that each ends where it wou
 windows a label into matrix products for all, and a fit can start where one with a stronger penalty ended.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from callspace.metrics.weights import Floats
 
-__all__ = ["Link", "Logistic", "fit_logistic"]
+__all__ = ["C_GRID", "Link", "Logistic", "fit_logistic", "regularisation_path", "standardiser"]
+
+#: Strengths tried, from a strong penalty to a weak one, on standardised features.
+C_GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)
 
 Link = Literal["softmax", "sigmoid"]
 
@@ -82,3 +86,33 @@ def fit_logistic(features: Floats, targets: Floats, link: Link, c: float, start:
     found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=limits)
     parameters = found.x.reshape(d + 1, k)
     return Logistic(parameters[:d], parameters[d], link, bool(found.success))
+
+
+def standardiser(train: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each dimension, float64[d]; a constant dimension has deviation 1."""
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    # The deviation of a constant is rounding, not 0.
+    constant = deviation <= 1e-9 * np.maximum(np.abs(mean), np.finfo(float).tiny)
+    return mean, np.where(constant, 1.0, deviation)
+
+
+def regularisation_path(features: Floats, targets: Floats, link: Link, grid: Sequence[float] = C_GRID) -> dict[float, Logistic]:
+    """A fit for each C of `grid`, in its order, each begun where the one before it ended.
+
+    With more dimensions than windows the optimum lies in the span of the windows (the representer theorem), so it is sought there:
+    the same optimum, in a problem as small as the windows are few.
+    """
+    basis = _row_space(features) if features.shape[1] > features.shape[0] else None
+    inside = features if basis is None else features @ basis
+    fits: dict[float, Logistic] = {}
+    last = None
+    for c in grid:
+        last = fit_logistic(inside, targets, link, c, last)
+        fits[c] = last if basis is None else replace(last, weights=basis @ last.weights)
+    return fits
+
+
+def _row_space(features: Floats) -> Floats:
+    """float64[d, rank]: an orthonormal basis of the span of the rows."""
+    _, singular, rows = np.linalg.svd(features, full_matrices=False)
+    return rows[singular > singular[0] * 1e-10].T if singular[0] > 0 else rows[:1].T
