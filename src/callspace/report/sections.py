@@ -48,8 +48,10 @@ def tuning_section(run: Run) -> dict[str, Any] | None:
         groups = [group for group in groups if group.rows]
         if not groups:
             continue
-        ends = span_of(end for group in groups for _, dots in group.rows for dot in dots for end in (dot.value, dot.low, dot.high))
-        figures = [{"title": capital(f"{metric_name(metric)} by regime"), "chart": dot_rows(groups, metric_name(metric), ends)}]
+        low, high = span_of(end for group in groups for _, dots in group.rows for dot in dots for end in (dot.value, dot.low, dot.high))
+        figures = [
+            {"title": capital(f"{metric_name(metric)} by regime"), "chart": dot_rows(groups, metric_name(metric), (low, min(high, 1.003)))}
+        ]
         rows = [row for row in differences(run, "tuning", metric) if share_of(row["b_background"]) == background]
         if rows:
             figures.append({"title": "Tuned minus frozen, paired", "chart": forest(run, rows, metric, _tuned_name)})

@@ -114,9 +114,9 @@ def share(background: float | None) -> str:
 
 
 def contender_name(contender: Contender, with_background: bool = True) -> str:
-    """A contender in one line of plain text."""
+    """A contender in one line of plain text; a frozen one meets no training background."""
     parts = [contender.encoder, regime_name(contender.regime)]
-    if with_background and contender.background is not None:
+    if with_background and contender.background is not None and contender.regime != "frozen":
         parts.append(f"{share(contender.background)} of the background")
     if contender.variant:
         parts.append(contender.variant)
