@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,8 @@ def _full(
 ) -> tuple[Encoder, dict[str, Any]]:
     where = choose_device(device)
     cache = WaveformCache()
+    if encoder.spec.pretraining == "none" and not encoder.card:
+        recipe = replace(recipe, head_rate=1.0)  # backbone and head both start from nothing
     best: Fit | None = None
     history: list[dict[str, Any]] = []
     tuned, head = encoder, None

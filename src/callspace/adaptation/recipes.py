@@ -27,7 +27,8 @@ class Recipe:
     learning_rates : tuple[float, ...]
         Each is tried; the best on valid is kept.
     head_rate : float
-        The head's learning rate as a multiple of the backbone's: the head starts from nothing, the backbone often does not.
+        The head's learning rate as a multiple of a pretrained backbone's: the head starts from nothing. A backbone with random
+        weights does so too, and has its head's rate.
     max_epochs, patience : int
         At most so many epochs, and at most so many without a better score on valid.
     batch_size : int
@@ -35,7 +36,7 @@ class Recipe:
 
     name: str = "fair"
     learning_rates: tuple[float, ...] = (5e-5, 5e-4)
-    head_rate: float = 1.0
+    head_rate: float = 10.0
     max_epochs: int = 30
     patience: int = 5
     batch_size: int = 32

@@ -15,7 +15,7 @@ from callspace.bench.execute import FrozenEncoder, cell_folder, frozen_encoder, 
 from callspace.bench.plan import Cell, make_plan, plan_table
 from callspace.bench.protocols import Protocol, load_protocol
 from callspace.bench.provenance import provenance
-from callspace.bench.results import write_results
+from callspace.bench.results import keep_best_encoder, write_results
 from callspace.bench.run import Run
 from callspace.datasets import Dataset, load_dataset
 from callspace.embedding.embed import describe_encoder
@@ -43,6 +43,7 @@ def bench(
     out: str | os.PathLike[str] | None = None,
     device: str | None = None,
     strict: bool = False,
+    keep_encoders: bool = False,
     command: str | None = None,
     progress: Progress = SILENT,
 ) -> Run:
@@ -69,6 +70,8 @@ def bench(
     device : str, optional
     strict : bool
         Stop at the first cell that fails instead of listing it.
+    keep_encoders : bool
+        Keep the tuned encoder of every cell, not of the best choice alone.
     command : str, optional
         Kept in the provenance.
     progress : Progress
@@ -104,7 +107,7 @@ def bench(
         progress.say(sentence)
     write_text(chosen.text, folder / "protocol.toml")
     write_parquet(plan_table(cells), folder / "plan.parquet")
-    described = _work(folder, cells, dataset, chosen, given, sources, where, strict, skipped, progress)
+    described = _work(folder, cells, dataset, chosen, given, sources, where, strict, keep_encoders, skipped, progress)
     done = [cell for cell in cells if is_complete(folder, cell)]
     if not done:
         raise CallspaceError(f"no cell could be completed; the first: {skipped[0]['path']}: {skipped[0]['reason']}")
@@ -186,6 +189,7 @@ def _work(
     sources: dict[str, str],
     device: str,
     strict: bool,
+    keep_encoders: bool,
     skipped: list[dict[str, Any]],
     progress: Progress,
 ) -> list[dict[str, Any]]:
@@ -194,23 +198,23 @@ def _work(
     for leftover in (folder / "cells").glob(".*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
     fold_data: dict[int | None, Dataset] = {None: dataset}
+    frozen: dict[tuple[str, int], FrozenEncoder] = {}
     with progress.task("bench", len(cells)) as advance:
-        current: tuple[str, int] | None = None
-        frozen: FrozenEncoder | None = None
-        for cell in cells:
-            # Only random weights differ from seed to seed.
-            key = cell.encoder, cell.seed if cell.encoder.endswith(":random") else 0
-            if key != current or frozen is None:
-                current, frozen = key, _frozen(folder, cell, dataset, protocol, given, key[1], device, progress)
-            about = folder / "encoders" / f"{_digest(cell.encoder, sources[cell.encoder], key[1], protocol.front_end, dataset)}.json"
+        for number, cell in enumerate(cells):
             if cell.fold not in fold_data:
                 fold_data[cell.fold] = dataset.with_test_fold(cell.fold)  # type: ignore[arg-type]
+            # Only random weights differ from seed to seed.
+            key = cell.encoder, cell.seed if cell.encoder.endswith(":random") else 0
+            if key not in frozen:
+                frozen = {other: held for other, held in frozen.items() if other[0] == cell.encoder}
+                frozen[key] = _frozen(folder, cell, dataset, protocol, given, key[1], device, progress)
+            about = folder / "encoders" / f"{_digest(cell.encoder, sources[cell.encoder], key[1], protocol.front_end, dataset)}.json"
             try:
                 if not is_complete(folder, cell):
-                    run_cell(folder, cell, fold_data[cell.fold], frozen, protocol, device=device, progress=progress)
+                    run_cell(folder, cell, fold_data[cell.fold], frozen[key], protocol, device=device, progress=progress)
                     progress.say(f"done: {cell.describe()} ({read_json(cell_folder(folder, cell) / 'cost.json')['seconds']:.0f} s)")
                 if not about.exists():
-                    write_json(describe_encoder(frozen.encoder), about)
+                    write_json(describe_encoder(frozen[key].encoder), about)
                 if (entry := read_json(about)) not in described:
                     described.append(entry)
             except CallspaceError as error:
@@ -220,6 +224,8 @@ def _work(
                     {"path": cell.describe(), "what": "cell", "reason": str(error), "remedy": "mend it and run the same command again"}
                 )
                 progress.say(f"failed: {cell.describe()}: {error}")
+            if not keep_encoders and (number + 1 == len(cells) or cells[number + 1].choice != cell.choice):
+                keep_best_encoder(folder, [done for done in cells[: number + 1] if is_complete(folder, done)])
             advance(1)
     return described
 

@@ -88,14 +88,14 @@ def make_plan(
     if still := [name for name in encoders if not trainable[name] and "full" in regimes]:
         notes.append(f"{', '.join(still)} cannot be fine-tuned: frozen and linear only.")
     data = dataset.fingerprint()
+    # All repetitions of a choice stand together, so that it can be weighed as soon as they are done.
     cells = [
         _named(Cell(encoder, regime, share, fold, seed), data, protocol, sources[encoder])
-        for encoder, fold, seed, regime in itertools.product(
-            dict.fromkeys(encoders), folds, range(seeds or protocol.seeds), dict.fromkeys(regimes)
-        )
+        for encoder, regime in itertools.product(dict.fromkeys(encoders), dict.fromkeys(regimes))
         if regime != "full" or trainable[encoder]
         # Probes on a frozen encoder are judged with all background; only what is fitted has a policy.
         for share in ([1.0] if regime == "frozen" else shares)
+        for fold, seed in itertools.product(folds, range(seeds or protocol.seeds))
     ]
     if not cells:
         raise CallspaceError(f"nothing to do: {notes[-1] if notes else 'no cell is left'}")

@@ -58,11 +58,11 @@ class Protocol:
     text: str
 
     def recipe_for(self, encoder: str) -> Recipe:
-        """The training recipe of an encoder: by its name, its family (what stands before the first ``-``), or the common one."""
+        """The training recipe of an encoder: by its full name, without ``:random``, by its family (before the first ``-``), or the common one."""
         from dataclasses import replace
 
         base = encoder.split(":", maxsplit=1)[0]
-        for name in (base, base.split("-")[0]):
+        for name in (encoder, base, base.split("-")[0]):
             if name in self.rates_of:
                 return replace(self.recipe, learning_rates=self.rates_of[name])
         return self.recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from callspace.evaluation.averages import Average, average, difference
 from callspace.evaluation.scores import Key
 from callspace.tables import COMPARISONS, SUMMARY, from_rows, read_json, read_parquet, write_csv, write_json, write_parquet
 
-__all__ = ["COSTS", "main_key", "main_metric", "write_results"]
+__all__ = ["COSTS", "keep_best_encoder", "main_key", "main_metric", "write_results"]
 
 COSTS = pa.schema(
     [(name, HISTORY.field(name).type) for name in ("encoder", "regime", "background", "fold", "seed")]
@@ -69,11 +70,53 @@ def write_results(folder: Path, cells: Sequence[Cell], dataset: Dataset, protoco
     comparisons = list(_comparisons(averages, candidates, dataset, protocol))
     write_parquet(from_rows(comparisons, COMPARISONS), folder / "comparisons.parquet")
     write_csv(from_rows(comparisons, COMPARISONS), folder / "comparisons.csv")
-    write_json(choose(candidates, comparisons, dataset, main_metric(dataset.task)), folder / "choice.json")
+    chosen = choose(candidates, comparisons, dataset, main_metric(dataset.task))
+    kept = [
+        path for path in (cell_folder(folder, cell) / "encoder" for cell in cells if cell.choice == _choice_of(chosen)) if path.exists()
+    ]
+    write_json(chosen | {"tuned_encoder": kept[0].relative_to(folder).as_posix() if kept else None}, folder / "choice.json")
+
+
+def keep_best_encoder(folder: Path, cells: Sequence[Cell]) -> Path | None:
+    """Delete the tuned encoders of all cells but one: the best on valid of the choice that is the best on valid.
+
+    A tuned network may weigh hundreds of megabytes, and a bench makes dozens; the same command with ``--keep-encoders`` keeps all.
+
+    Returns
+    -------
+    Path | None
+        The folder of the one that is kept, if any is.
+    """
+    scored = [(cell, read_cell(folder, cell)) for cell in cells]
+    by_choice: dict[Choice, list[float]] = {}
+    for cell, about in scored:
+        if about.get("valid_score") is not None:
+            by_choice.setdefault(cell.choice, []).append(about["valid_score"])
+    candidates = [
+        Candidate(*choice, pretraining="", valid=sum(v) / len(v), test=None, ci_low=None, ci_high=None) for choice, v in by_choice.items()
+    ]
+    best = best_of(candidates)
+    kept: Path | None = None
+    if best is not None:
+        mine = [
+            (about["valid_score"], -number, cell)
+            for number, (cell, about) in enumerate(scored)
+            if cell.choice == (best.encoder, best.regime, best.background)
+        ]
+        kept = cell_folder(folder, max(mine, key=lambda entry: entry[:2])[2]) / "encoder"
+    for cell in cells:
+        encoder = cell_folder(folder, cell) / "encoder"
+        if encoder != kept:
+            shutil.rmtree(encoder, ignore_errors=True)
+    return kept if kept is not None and kept.exists() else None
 
 
 def _what(cell: Cell) -> dict[str, Any]:
     return {"encoder": cell.encoder, "regime": cell.regime, "background": cell.background, "fold": cell.fold, "seed": cell.seed}
+
+
+def _choice_of(chosen: dict[str, Any]) -> Choice:
+    return chosen["encoder"], chosen["regime"], chosen["background"]
 
 
 def _history(folder: Path, cells: Sequence[Cell]) -> pa.Table:

@@ -31,6 +31,9 @@ def bench(
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="The run's folder; runs/NAME otherwise. The same command goes on in it."),
     ] = None,
+    keep_encoders: Annotated[
+        bool, typer.Option("--keep-encoders", help="Keep every cell's tuned encoder, not only the best choice's.")
+    ] = False,
     device: options.Device = None,
     window: options.Window = None,
     hop: options.Hop = None,
@@ -90,6 +93,7 @@ def bench(
         out=out,
         device=device,
         strict=strict,
+        keep_encoders=keep_encoders,
         command=" ".join(["callspace", *sys.argv[1:]]),
         progress=progress,
     )
@@ -110,4 +114,6 @@ def show_run(folder: Path) -> None:
     console.print(choice["headline"], style="bold", markup=False, highlight=False)
     for sentence in [*choice["reasons"], *choice["caveats"]]:
         console.print(sentence, markup=False, highlight=False)
-    typer.echo(f"\nReport: {write_report(folder)}")
+    if choice.get("tuned_encoder"):
+        typer.echo(f"\nTuned encoder: {folder / choice['tuned_encoder']}")
+    typer.echo(f"Report: {write_report(folder)}")

@@ -31,8 +31,10 @@ def leaderboard_table(run_folder: Path) -> Table:
     metric = metric_name(rows[0]["metric"]) if rows else "score"
 
     caption = ["95 % intervals in brackets", "NMI in the full space" if _in_full_space(rows) else "NMI on a map"]
+    if varies:
+        caption.append("bg: share of the background kept in training")
     if separated:
-        caption.append("separation: AUROC of calls against background")
+        caption.append("sep.: AUROC of calls against background in the embedding")
     if marked:
         caption.append("* recommended, = not told apart from it")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption="; ".join(caption), caption_justify="left")
@@ -40,11 +42,11 @@ def leaderboard_table(run_folder: Path) -> Table:
     table.add_column("encoder", overflow="fold")
     table.add_column("regime", no_wrap=True)
     if varies:
-        table.add_column("background", justify="right", no_wrap=True)
+        table.add_column("bg", justify="right", no_wrap=True)
     table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("NMI", justify="right", no_wrap=True)
     if separated:
-        table.add_column("separation", justify="right", no_wrap=True)
+        table.add_column("sep.", justify="right", no_wrap=True)
     for row in rows:
         cells = [{"recommended": "*", "tied": "="}.get(row["standing"], ""), short(_name(row), 40), row["regime"]]
         cells += [share(row["background"])] if varies else []

@@ -37,7 +37,7 @@ in eight begins during the one before; the ratio leaves such neighbours out. `ca
 
 Sets
 ----
-``detection``: 40 recordings of 16 s with 9 to 15 calls; about half of the windows of 0.5 s hold none. ``classification``: 320 clips of 1 s
+``detection``: 40 recordings of 12 s with 9 to 15 calls; about half of the windows of 0.5 s hold none. ``classification``: 320 clips of 1 s
 with one call each. Recording `k` depends on the seed, the task, `k` and `confound` alone. Licence: CC0.
 """
 

@@ -27,7 +27,7 @@ Task = Literal["detection", "classification"]
 #: The table of each set, written last: a folder that holds it is whole.
 TABLES: dict[str, str] = {"detection": "annotations.csv", "classification": "clips.csv"}
 
-#: One 16-s recording a site, and eight 1-s clips a site.
+#: One 12-s recording a site, and eight 1-s clips a site.
 DEFAULT_RECORDINGS: dict[str, int] = {"detection": N_SITES, "classification": 8 * N_SITES}
 
 _COLUMNS = {

@@ -29,7 +29,7 @@ from callspace.datasets.synthetic.sites import N_SITES, Place, own_species, plac
 
 __all__ = ["CLIP_S", "EQUALISER_HZ", "RECORDING_S", "Heard", "Scene", "clip_scene", "soundscape_scene"]
 
-RECORDING_S = 16.0
+RECORDING_S = 12.0
 CLIP_S = 1.0
 
 #: Where the equaliser has its six handles; it is interpolated between them over the logarithm of the frequency.
@@ -76,7 +76,7 @@ class Scene:
 
 
 def soundscape_scene(seed: int, k: int, confound: float) -> Scene:
-    """Recording `k` of the detection set: 16 s with 9 to 15 calls, about one in eight on top of the call before.
+    """Recording `k` of the detection set: 12 s with 9 to 15 calls, about one in eight on top of the call before.
 
     Once every site has been visited, one recording in eight holds no call.
     """

@@ -1,0 +1,59 @@
+from types import SimpleNamespace
+
+from callspace.bench.choice import Candidate, best_of, choose
+
+DATA = SimpleNamespace(warnings=["Beware."])
+
+
+def candidate(encoder, regime, valid, test, background=1.0, pretraining="audio"):
+    return Candidate(encoder, regime, background, pretraining, valid, test, test - 0.05, test + 0.05)
+
+
+def best_row(encoder, regime, low, high):
+    return {
+        "question": "best",
+        "metric": "map",
+        "b_encoder": encoder,
+        "b_regime": regime,
+        "b_background": 1.0,
+        "ci_low": low,
+        "ci_high": high,
+    }
+
+
+def test_the_choice_is_made_on_valid_even_where_test_says_otherwise():
+    a, b = candidate("a", "full", 0.9, 0.5), candidate("b", "full", 0.8, 0.7)
+    assert best_of([b, a]) is a
+    found = choose([a, b], [best_row("b", "full", 0.1, 0.3)], DATA, "map")
+    assert (found["encoder"], found["tied"]) == ("a", [])
+    assert any("valid and test disagree" in sentence for sentence in found["reasons"])
+
+
+def test_of_equals_the_one_that_is_ready_and_cheap_is_taken():
+    frozen, linear, full = (candidate("a", regime, 0.9, 0.9) for regime in ("frozen", "linear", "full"))
+    assert best_of([full, frozen, linear]) is linear
+
+
+def test_a_difference_whose_interval_holds_zero_is_a_tie():
+    rows = [best_row("b", "full", -0.1, 0.1), best_row("c", "full", -0.3, -0.1)]
+    found = choose(
+        [candidate("a", "full", 0.9, 0.9), candidate("b", "full", 0.8, 0.9), candidate("c", "full", 0.7, 0.7)], rows, DATA, "map"
+    )
+    assert found["tied"] == [{"encoder": "b", "regime": "full", "background": 1.0}]
+    assert any("Not distinguishable" in sentence and "b full" in sentence for sentence in found["reasons"])
+
+
+def test_frozen_and_linear_of_the_chosen_encoder_are_no_tie():
+    found = choose(
+        [candidate("a", "linear", 0.9, 0.9), candidate("a", "frozen", 0.9, 0.9)], [best_row("a", "frozen", 0.0, 0.0)], DATA, "map"
+    )
+    assert found["tied"] == []
+
+
+def test_warnings_and_random_weights_are_caveats():
+    found = choose([candidate("a:random", "full", 0.9, 0.9, pretraining="none")], [], DATA, "map")
+    assert found["caveats"] == ["Beware.", "a:random started from random weights: their published weights may do better."]
+
+
+def test_nothing_scored_is_said():
+    assert "Nothing could be chosen" in choose([], [], DATA, "map")["headline"]

@@ -1,0 +1,81 @@
+import pytest
+
+from callspace.bench.plan import make_plan, plan_table
+from callspace.bench.protocols import load_protocol
+from callspace.datasets import load_dataset
+from callspace.errors import CallspaceError
+from small_audio import class_folders, tone
+
+QUICK = load_protocol("quick")
+BOTH = {"trainable": {"mfcc": False, "net": True}, "sources": {"mfcc": "none", "net": "abc"}}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return load_dataset(class_folders(tmp_path_factory.mktemp("clips"), clips=4))
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("field")
+    lines = ["path,onset_s,offset_s,label"]
+    for n in range(3):
+        tone(folder / "audio" / f"r{n}.wav", seconds=4.0)
+        lines.append(f"r{n}.wav,0.5,0.9,a")
+    (folder / "events.csv").write_text("\n".join(lines))
+    return load_dataset(folder / "audio", folder / "events.csv")
+
+
+def test_frozen_has_no_policy_and_what_cannot_be_tuned_is_not(field):
+    cells, notes = make_plan(field, ["mfcc", "net"], ["frozen", "full"], [1.0, 0.1], QUICK, **BOTH)
+    assert [(c.encoder, c.regime, c.background) for c in cells] == [
+        ("mfcc", "frozen", 1),
+        ("net", "frozen", 1),
+        ("net", "full", 1),
+        ("net", "full", 0.1),
+    ]
+    assert notes == ["mfcc cannot be fine-tuned: frozen and linear only."]
+
+
+def test_clips_have_no_background_to_vary(clips):
+    cells, notes = make_plan(clips, ["net"], ["full"], [1.0, 0.0], QUICK, **BOTH)
+    assert len(cells) == 1
+    assert "does not apply" in notes[0]
+
+
+def test_seeds_and_folds_repeat_a_choice_side_by_side(clips):
+    cells, _ = make_plan(clips, ["net"], ["frozen", "full"], [1.0], QUICK, seeds=2, folds=[1, 2], **BOTH)
+    assert [(c.regime, c.fold, c.seed) for c in cells[:4]] == [("frozen", 1, 0), ("frozen", 1, 1), ("frozen", 2, 0), ("frozen", 2, 1)]
+    assert len({c.name for c in cells}) == 8
+
+
+def test_a_cells_name_changes_with_whatever_its_numbers_depend_on(clips, field):
+    def name(dataset=clips, protocol=QUICK, source="abc"):
+        return make_plan(dataset, ["net"], ["full"], [1.0], protocol, trainable={"net": True}, sources={"net": source})[0][0].name
+
+    assert name() == name()
+    assert len({name(), name(field), name(protocol=load_protocol("fair")), name(source="other")}) == 4
+
+
+def test_names_of_cells_are_safe_as_folders(clips):
+    cells, _ = make_plan(clips, ["../a b:random"], ["full"], [1.0], QUICK, trainable={"../a b:random": True}, sources={"../a b:random": ""})
+    assert "/" not in cells[0].name and " " not in cells[0].name and ":" not in cells[0].name
+
+
+@pytest.mark.parametrize(
+    ("encoders", "regimes", "background", "sentence"),
+    [
+        (["net"], ["half"], [1.0], "there is no regime 'half'"),
+        (["net"], ["full"], [2.0], "shares from 0 to 1"),
+        (["net"], [], [1.0], "at least one encoder, one regime"),
+        (["mfcc"], ["full"], [1.0], "nothing to do"),
+    ],
+)
+def test_wrong_factors_are_sentences(clips, encoders, regimes, background, sentence):
+    with pytest.raises(CallspaceError, match=sentence):
+        make_plan(clips, encoders, regimes, background, QUICK, **BOTH)
+
+
+def test_the_plan_is_a_table(clips):
+    cells, _ = make_plan(clips, ["net"], ["frozen"], [1.0], QUICK, **BOTH)
+    assert plan_table(cells).num_rows == 1
