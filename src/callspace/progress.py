@@ -55,6 +55,7 @@ class _Terminal:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,
         )
         self._open = 0
 
@@ -73,7 +74,7 @@ class _Terminal:
                 self._bars.stop()
 
     def say(self, sentence: str) -> None:
-        self.console.print(sentence, markup=False, highlight=False)
+        self.console.print(sentence, markup=False, highlight=False, soft_wrap=not self.console.is_terminal)
 
 
 def terminal_progress(console: Console | None = None) -> Progress:

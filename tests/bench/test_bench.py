@@ -185,6 +185,17 @@ def test_a_killed_run_goes_on_to_the_same_bytes(clip_run, clips, protocol, tmp_p
         assert (out / name).read_bytes() == (clip_run.folder / name).read_bytes(), name
 
 
+def test_a_recording_that_has_changed_is_not_answered_from_old_cells(clips, protocol, tmp_path):
+    root = class_folders(tmp_path / "clips", clips=5, seconds=0.3)
+    for _ in range(2):
+        bench(load_dataset(root), ["mfcc"], ["frozen"], protocol=protocol, out=tmp_path / "run")
+    assert len(list((tmp_path / "run" / "cells").iterdir())) == 1
+    for path in root.glob("low/*.wav"):
+        tone(path, 0.3, 8000, 1500.0)
+    bench(load_dataset(root), ["mfcc"], ["frozen"], protocol=protocol, out=tmp_path / "run")
+    assert len(list((tmp_path / "run" / "cells").iterdir())) == 2
+
+
 def test_each_fold_is_tested_once_and_averaged(tmp_path, protocol):
     lines = ["path,label,fold"]
     for label, hz in (("a", 400.0), ("b", 1500.0)):

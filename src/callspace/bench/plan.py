@@ -14,6 +14,7 @@ import pyarrow as pa
 from callspace.adaptation.recipes import check_regime
 from callspace.bench.protocols import Protocol
 from callspace.datasets import Dataset
+from callspace.embedding.store import window_keys
 from callspace.errors import CallspaceError
 
 __all__ = ["PLAN", "Cell", "make_plan", "plan_table"]
@@ -87,7 +88,7 @@ def make_plan(
         shares = [1.0]
     if still := [name for name in encoders if not trainable[name] and "full" in regimes]:
         notes.append(f"{', '.join(still)} cannot be fine-tuned: frozen and linear only.")
-    data = dataset.fingerprint()
+    data = dataset.fingerprint(), hashlib.sha256("".join(window_keys(dataset)).encode()).hexdigest()
     # All repetitions of a choice stand together, so that it can be weighed as soon as they are done.
     cells = [
         _named(Cell(encoder, regime, share, fold, seed), data, protocol, sources[encoder])
@@ -112,7 +113,7 @@ def _check_factors(encoders: Sequence[str], regimes: Sequence[str], background: 
         raise CallspaceError("a bench needs at least one encoder, one regime and one share of background")
 
 
-def _named(cell: Cell, data: str, protocol: Protocol, source: str) -> Cell:
+def _named(cell: Cell, data: tuple[str, str], protocol: Protocol, source: str) -> Cell:
     digest = hashlib.sha256(repr((asdict(cell), data, protocol.text, source)).encode()).hexdigest()[:8]
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", cell.encoder)[-60:], cell.regime, f"bg{cell.background:g}"]
     if cell.fold is not None:

@@ -111,9 +111,10 @@ def show_run(folder: Path) -> None:
     console = Console()
     console.print(leaderboard_table(folder))
     choice = read_json(folder / "choice.json")
-    console.print(choice["headline"], style="bold", markup=False, highlight=False)
+    free = not console.is_terminal  # a file's reader wraps lines as they like
+    console.print(choice["headline"], style="bold", markup=False, highlight=False, soft_wrap=free)
     for sentence in [*choice["reasons"], *choice["caveats"]]:
-        console.print(sentence, markup=False, highlight=False)
+        console.print(f"- {sentence}", markup=False, highlight=False, soft_wrap=free)
     if choice.get("tuned_encoder"):
         typer.echo(f"\nTuned encoder: {folder / choice['tuned_encoder']}")
     typer.echo(f"Report: {write_report(folder)}")

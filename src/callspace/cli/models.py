@@ -32,7 +32,7 @@ def list_models() -> None:
     for name in names():
         found = spec(name)
         rate = "data's" if found.sample_rate_hz is None else f"{found.sample_rate_hz:,} Hz"
-        licence = found.weights.licence if found.weights else "–"
+        licence = found.weights.licence.split(" (")[0] if found.weights else "–"
         table.add_row(
             name, found.pretraining, rate, str(found.embedding_dim), "yes" if found.trainable else "no", _presence(found), licence
         )
@@ -45,6 +45,7 @@ def show(name: Annotated[str, typer.Argument(help="An encoder's name.")]) -> Non
     """Say all that is known of one encoder."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from callspace.encoders.registry import spec
     from callspace.paths import cache_folder
@@ -70,7 +71,7 @@ def show(name: Annotated[str, typer.Argument(help="An encoder's name.")]) -> Non
         ]
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in [*rows, ("citation", found.citation)]:
-        table.add_row(key, str(value))
+        table.add_row(key, Text(str(value), overflow="fold"))
     Console().print(table)
 
 

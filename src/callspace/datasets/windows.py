@@ -74,8 +74,8 @@ def label_windows(
 
 
 def choose_clip_window(durations_s: Sequence[float]) -> float:
-    """The 95th percentile of clips' durations, at most 10 s, to the millisecond."""
-    return round(min(float(np.percentile(durations_s, 95)), 10.0), 3)
+    """The 95th percentile of clips' durations, at most 10 s, rounded up to a hundredth of a second."""
+    return min(float(np.ceil(round(100 * float(np.percentile(durations_s, 95)), 6)) / 100), 10.0)
 
 
 def choose_event_window(event_durations_s: Sequence[float]) -> tuple[float, float]:
