@@ -36,26 +36,27 @@ if TYPE_CHECKING:
     from callspace.evaluation.evaluate import evaluate
     from callspace.report import report
 
-# Imported when first used, so that `import callspace` takes milliseconds. `callspace.bench` and `callspace.report` are rooms, too:
-# their packages are callable, so that either order of importing gives something to call.
+# Imported when first used, so that `import callspace` takes milliseconds.
 _WHERE = {
     "CallspaceError": "callspace.errors",
     "Recipe": "callspace.adaptation.recipes",
-    "bench": "callspace.bench.bench",
     "embed": "callspace.embedding.embed",
     "evaluate": "callspace.evaluation.evaluate",
     "finetune": "callspace.adaptation.finetune",
     "load_dataset": "callspace.datasets",
     "load_encoder": "callspace.encoders.load",
-    "report": "callspace.report",
 }
+# Rooms that have the name of their function: the packages are callable, so that importing from them and calling them both work.
+_CALLABLE_ROOMS = frozenset({"bench", "report"})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'callspace' has no attribute '{name}'")
     from importlib import import_module
 
+    if name in _CALLABLE_ROOMS:
+        return import_module(f"callspace.{name}")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'callspace' has no attribute '{name}'")
     value = getattr(import_module(_WHERE[name]), name)
     globals()[name] = value
     return value
