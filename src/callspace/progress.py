@@ -64,7 +64,9 @@ class _Terminal:
         if self._open == 0:
             self._bars.start()
         self._open += 1
-        bar = self._bars.add_task(description, total=total)
+        from rich.markup import escape
+
+        bar = self._bars.add_task(escape(description), total=total)
         try:
             yield lambda n: self._bars.advance(bar, n)
         finally:

@@ -102,7 +102,8 @@ _SCORE = [
 SUMMARY = pa.schema([*_WHAT, *_SCORE, ("cells", pa.int32()), ("values", pa.list_(pa.float64()))])
 
 #: Paired differences b - a over the same test windows. `question` is `tuning` (frozen against tuned, same encoder and policy),
-#: `background` (a share of background against all of it, same encoder and regime) or `best` (each other choice against the best).
+#: `background` (a share of background against all of it, same encoder and regime), `study` (frozen and pretrained on sound against
+#: tuned and not) or `best` (each other choice against the best).
 COMPARISONS = pa.schema(
     [
         ("dataset", pa.string()),
@@ -161,7 +162,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows flushes only what may be written
             os.fsync(written.fileno())
         temporary.replace(path)
     finally:

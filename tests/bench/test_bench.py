@@ -19,27 +19,14 @@ from callspace.datasets import load_dataset
 from callspace.errors import CallspaceError, MissingWeightsError
 from callspace.tables import read_json, read_parquet
 from small_audio import class_folders, tone
+from tiny_protocol import write_tiny_protocol
 
 TABLES = ("results.parquet", "results.csv", "summary.csv", "comparisons.csv", "maps.parquet", "choice.json")
-
-PROTOCOL = """
-name = "tiny"
-seeds = 1
-spaces = ["full", "tsne-5"]
-clusterers = ["kmeans"]
-bootstrap = 50
-[training]
-learning_rates = [1e-3]
-max_epochs = 2
-patience = 2
-"""
 
 
 @pytest.fixture(scope="module")
 def protocol(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("protocol") / "tiny.toml"
-    path.write_text(PROTOCOL)
-    return path
+    return write_tiny_protocol(tmp_path_factory.mktemp("protocol"))
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +218,7 @@ def test_missing_weights_stop_the_command_before_any_work(clips, protocol, tmp_p
     assert "resnet18" in (run.folder / "skipped.csv").read_text()
 
 
-def test_a_cell_that_fails_is_listed_and_the_rest_goes_on(clips, tmp_path):
-    protocol = tmp_path / "hot.toml"
-    protocol.write_text(PROTOCOL.replace("[1e-3]", "[0.99]").replace("max_epochs = 2", "max_epochs = 1"))
+def test_a_cell_that_fails_is_listed_and_the_rest_goes_on(clips, protocol, tmp_path):
 
     def diverges(*args, **options):
         raise CallspaceError("training diverged")
@@ -261,6 +246,37 @@ def test_a_tuned_encoder_can_be_benched_by_its_folder(clip_run, clips, protocol,
     folder = clip_run.folder / clip_run.choice["tuned_encoder"]
     run = bench(load_dataset(clips), [str(folder)], ["frozen"], protocol=protocol, out=tmp_path / "run")
     assert json.loads((run.folder / "provenance.json").read_text())["encoders"][0]["name"] == "mfcc"
+
+
+def test_a_second_bench_in_the_same_folder_waits_its_turn(clip_run, clips, protocol):
+    from filelock import FileLock
+
+    with FileLock(clip_run.folder / ".lock"), pytest.raises(CallspaceError, match="another bench is working"):
+        bench(load_dataset(clips), ["mfcc"], ["frozen"], protocol=protocol, out=clip_run.folder)
+
+
+def test_a_choice_that_lacks_a_fold_is_not_compared(tmp_path, protocol, monkeypatch):
+    from callspace.bench import execute
+
+    lines = ["path,label,fold"]
+    for label, hz in (("a", 400.0), ("b", 1500.0)):
+        for n in range(9):
+            tone(tmp_path / f"{label}{n}.wav", 0.3, 8000, hz * (1 + n / 40))
+            lines.append(f"{label}{n}.wav,{label},{n % 3 + 1}")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    fitted = execute._fit
+
+    def fails_once(cell, *rest):
+        if cell.fold == 2:
+            raise RuntimeError("out of memory")
+        return fitted(cell, *rest)
+
+    monkeypatch.setattr(execute, "_fit", fails_once)
+    run = bench(load_dataset(tmp_path / "clips.csv"), ["mfcc"], ["frozen", "linear"], folds="all", protocol=protocol, out=tmp_path / "run")
+    assert run.choice["regime"] == "frozen"
+    assert run.comparisons.num_rows == 0
+    assert "RuntimeError: out of memory" in (run.folder / "skipped.csv").read_text()
+    assert any("Not all folds" in sentence for sentence in run.choice["caveats"])
 
 
 def test_weights_for_an_encoder_that_is_not_asked_for_are_a_mistake(clips, protocol, tmp_path):

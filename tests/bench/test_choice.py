@@ -34,6 +34,21 @@ def test_of_equals_the_one_that_is_ready_and_cheap_is_taken():
     assert best_of([full, frozen, linear]) is linear
 
 
+def test_frozen_stands_aside_for_its_own_linear_head():
+    frozen, linear = candidate("a", "frozen", 0.9001, 0.9), candidate("a", "linear", 0.9, 0.9)
+    assert best_of([frozen, linear]) is linear
+    assert best_of([frozen, candidate("b", "linear", 0.5, 0.5)]) is frozen
+
+
+def test_a_choice_with_failed_cells_is_no_candidate_and_is_named():
+    from dataclasses import replace
+
+    whole, broken = candidate("a", "full", 0.5, 0.5), replace(candidate("b", "full", 0.9, 0.9), complete=False)
+    found = choose([whole, broken], [], DATA, "map")
+    assert found["encoder"] == "a"
+    assert any("Not all folds and seeds of b" in sentence for sentence in found["caveats"])
+
+
 def test_a_difference_whose_interval_holds_zero_is_a_tie():
     rows = [best_row("b", "full", -0.1, 0.1), best_row("c", "full", -0.3, -0.1)]
     found = choose(

@@ -8,18 +8,7 @@ from pathlib import Path
 import pytest
 
 from small_audio import class_folders, tone
-
-PROTOCOL = """
-name = "tiny"
-seeds = 1
-spaces = ["full", "tsne-5"]
-clusterers = ["kmeans"]
-bootstrap = 50
-[training]
-learning_rates = [1e-3]
-max_epochs = 1
-patience = 1
-"""
+from tiny_protocol import write_tiny_protocol
 
 
 def callspace(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +55,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_a_bench_ends_with_a_table_a_choice_and_the_report(clips, tmp_path):
-    (tmp_path / "tiny.toml").write_text(PROTOCOL)
+    write_tiny_protocol(tmp_path)
     done = callspace("bench", clips, "-e", "mfcc", "-p", "tiny.toml", "-o", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stdout

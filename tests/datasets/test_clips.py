@@ -34,7 +34,7 @@ def test_a_folder_of_class_folders_is_a_clip_dataset(tmp_path):
 
 
 def test_folders_called_train_and_test_are_splits(tmp_path):
-    for split in ("train", "Val", "test"):
+    for split in ("Training", "Val", "testing"):
         class_folders(tmp_path / split, clips=2)
     ds = load_dataset(tmp_path)
     assert ds.labels == ["high", "low", "top"]
@@ -79,6 +79,14 @@ def test_each_fold_can_be_the_test_split(three):
     assert dict(zip(folds, splits, strict=True)) == {1: "test", 2: "valid", 3: "train"}
     with pytest.raises(CallspaceError, match="no fold 9; its folds are 1, 2, 3"):
         ds.with_test_fold(9)
+
+
+def test_a_group_in_two_folds_and_clips_in_none_are_warnings(three):
+    folder, lines = three
+    rows = "\n".join(f"{line},{n % 3 + 1 if n else ''},{'same' if n in (1, 2) else n}" for n, line in enumerate(lines))
+    warnings = load_dataset(table(folder, "path,label,fold,group\n" + rows)).warnings
+    assert any("more than one fold (such as 'same')" in warning for warning in warnings)
+    assert any("1 window without a fold is not used" in warning for warning in warnings)
 
 
 def test_a_group_in_two_splits_is_a_warning(three):

@@ -140,6 +140,50 @@ def test_wrong_annotations_get_one_sentence(field, text, sentence):
     assert sentence in str(error.value)
 
 
+def test_annotations_of_a_missing_recording_never_go_to_another_of_its_name(tmp_path):
+    for n in range(4):
+        tone(tmp_path / "site1" / f"r{n}.wav", seconds=3.0)
+    text = EVENTS + "\n".join([*(f"site1/r{n}.wav,0.5,0.9,a" for n in range(4)), "site2/r1.wav,1.5,1.9,b"])
+    ds = load_dataset(tmp_path, write(tmp_path, text))
+    assert ds.labels == ["a"]
+    assert [row["path"] for row in ds.skipped] == ["site2/r1.wav"]
+
+
+def test_a_recording_named_in_two_ways_keeps_all_its_annotations(field):
+    ds = load_dataset(field, write(field, events("audio/r0.wav,2.5,2.9,c")), window_s=1.0, hop_s=0.5)
+    first = {label for row in ds.windows.to_pylist() if row["recording"] == "audio/r0.wav" for label in row["labels"]}
+    assert first == {"a", "c"}
+
+
+def test_paths_from_another_computer_are_matched_by_their_ends(tmp_path):
+    for site in ("site1", "site2"):
+        for n in range(2):
+            tone(tmp_path / site / f"r{n}.wav", seconds=3.0)
+    paths = [f"D:/field/{site}/r{n}.wav" for site in ("site1", "site2") for n in range(2)]
+    ds = load_dataset(
+        tmp_path, write(tmp_path, EVENTS + "\n".join([*(f"{path},0.5,0.9,a" for path in paths), "D:/field/site3/r1.wav,0.5,0.9,b"]))
+    )
+    assert ds.recordings.num_rows == 4
+    assert [row["path"] for row in ds.skipped] == ["D:/field/site3/r1.wav"]
+
+
+def test_a_copy_of_a_soundscape_is_left_out(field):
+    (field / "audio" / "r6.wav").write_bytes((field / "audio" / "r0.wav").read_bytes())
+    ds = load_dataset(field / "audio", write(field, events("r6.wav,1.0,1.4,a")))
+    assert ds.recordings.num_rows == 6
+    assert any("copy of 'r0.wav'" in row["reason"] for row in ds.skipped)
+
+
+def test_strict_stops_at_a_bad_annotation(field):
+    with pytest.raises(CallspaceError, match="leave out --strict"):
+        load_dataset(field / "audio", write(field, events("r0.wav,2,1,a")), strict=True)
+
+
+def test_a_label_called_background_is_refused(field):
+    with pytest.raises(CallspaceError, match="rename that label"):
+        load_dataset(field / "audio", write(field, events("r0.wav,2.0,2.4,background")))
+
+
 def test_missing_annotations_are_said(field):
     with pytest.raises(CallspaceError, match="there is no annotations file"):
         load_dataset(field / "audio", field / "event.csv")

@@ -123,11 +123,13 @@ def fit(
             if not math.isfinite(train_loss):
                 break
             logits, valid_loss = _validate(dataset, encoder, head, valid_rows, valid_targets, device, cache)
-            score = valid_score(dataset.task, logits, valid_targets) if math.isfinite(valid_loss) else -math.inf
+            if not math.isfinite(valid_loss):
+                break
+            score = valid_score(dataset.task, logits, valid_targets)
             best.history.append(
                 {"epoch": epoch, "learning_rate": learning_rate, "train_loss": train_loss, "valid_loss": valid_loss, "valid_score": score}
             )
-            if math.isfinite(valid_loss) and (score, -valid_loss) > best.rank:
+            if (score, -valid_loss) > best.rank:
                 best.score, best.loss, best.epoch = score, valid_loss, epoch
                 best.weights = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
             elif epoch - best.epoch >= recipe.patience:

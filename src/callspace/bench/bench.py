@@ -6,21 +6,21 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from callspace.bench.execute import FrozenEncoder, cell_folder, frozen_encoder, is_complete, run_cell
 from callspace.bench.plan import Cell, make_plan, plan_table
-from callspace.bench.protocols import Protocol, load_protocol
 from callspace.bench.provenance import provenance
+from callspace.bench.request import Request, check_request
 from callspace.bench.results import keep_best_encoder, write_results
 from callspace.bench.run import Run
-from callspace.datasets import Dataset, load_dataset
+from callspace.datasets import SPLITS, Dataset, load_dataset
 from callspace.embedding.embed import describe_encoder
-from callspace.embedding.pipeline import choose_device
-from callspace.errors import CallspaceError, MissingWeightsError
+from callspace.errors import CallspaceError
 from callspace.progress import SILENT, Progress
 from callspace.tables import SKIPPED, from_rows, read_json, write_csv, write_json, write_parquet, write_text
 
@@ -86,39 +86,57 @@ def bench(
     CallspaceError
         The data, an encoder, a regime or the protocol is wrong, or weights are missing.
     """
+    request = check_request(
+        encoders, regimes, background, protocol=protocol, weights=weights, skip_missing=skip_missing, device=device, progress=progress
+    )
     dataset = source if isinstance(source, Dataset) else load_dataset(source, progress=progress)
-    chosen = load_protocol(protocol)
-    given = {name: str(path) for name, path in (weights or {}).items()}
-    if unused := sorted(set(given) - set(encoders)):
-        raise CallspaceError(f"weights are given for '{unused[0]}', which is not among the encoders ({', '.join(encoders)})")
-    skipped: list[dict[str, Any]] = []
-    sources = _check_all_weights(list(dict.fromkeys(encoders)), given, skip_missing, skipped, progress)
-    trainable = {name: _is_trainable(name) for name in sources}
     fold_list: Sequence[int | None] = dataset.folds if folds == "all" else (None,)
     if folds == "all" and not fold_list:
         raise CallspaceError(f"{dataset.name} has no folds: add a 'fold' column to its table, or leave out --folds")
     cells, notes = make_plan(
-        dataset, list(sources), regimes, background, chosen, seeds=seeds, folds=fold_list, trainable=trainable, sources=sources
+        dataset,
+        list(request.sources),
+        regimes,
+        background,
+        request.protocol,
+        seeds=seeds,
+        folds=fold_list,
+        trainable=request.trainable,
+        sources=request.sources,
     )
-    where = str(choose_device(device))
     folder = Path(out) if out is not None else default_folder(dataset)
-    _claim(folder, dataset)
-    for sentence in [*dataset.notes, *dataset.warnings, *notes]:
-        progress.say(sentence)
-    write_text(chosen.text, folder / "protocol.toml")
-    write_parquet(plan_table(cells), folder / "plan.parquet")
-    described = _work(folder, cells, dataset, chosen, given, sources, where, strict, keep_encoders, skipped, progress)
-    done = [cell for cell in cells if is_complete(folder, cell)]
-    if not done:
-        raise CallspaceError(f"no cell could be completed; the first: {skipped[0]['path']}: {skipped[0]['reason']}")
     shown = _with_folds(dataset, folds, notes)
-    write_json(shown.describe(), folder / "dataset.json")
-    write_csv(from_rows([*dataset.skipped, *skipped], SKIPPED), folder / "skipped.csv")
-    created = time.strftime("%Y-%m-%d %H:%M:%S")
-    write_json(provenance(dataset, done, described, where, command, created), folder / "provenance.json")
-    with progress.task("averaging, comparing", None):
-        write_results(folder, done, dataset, chosen)
+    _claim(folder, dataset)
+    with _alone_in(folder):
+        for sentence in [*shown.notes, *shown.warnings]:
+            progress.say(sentence)
+        write_text(request.protocol.text, folder / "protocol.toml")
+        write_parquet(plan_table(cells), folder / "plan.parquet")
+        skipped = [*dataset.skipped, *request.skipped]
+        write_csv(from_rows(skipped, SKIPPED), folder / "skipped.csv")
+        described, failed = _work(folder, cells, dataset, request, strict, keep_encoders, progress)
+        write_csv(from_rows([*skipped, *failed], SKIPPED), folder / "skipped.csv")
+        done = [cell for cell in cells if is_complete(folder, cell)]
+        if not done:
+            raise CallspaceError(f"no cell could be completed; the first: {failed[0]['path']}: {failed[0]['reason']}")
+        write_json(shown.describe(), folder / "dataset.json")
+        created = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(provenance(dataset, done, described, request.device, command, created), folder / "provenance.json")
+        with progress.task("averaging, comparing", None):
+            write_results(folder, done, shown, request.protocol)
     return Run(folder)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One bench at a time in a run's folder; the lock goes with its process, however that ends."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise CallspaceError(f"another bench is working in '{folder}': wait for it, or choose another folder with --out") from None
 
 
 def default_folder(dataset: Dataset) -> Path:
@@ -126,42 +144,6 @@ def default_folder(dataset: Dataset) -> Path:
     import re
 
     return Path("runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', dataset.name)}-{dataset.fingerprint()[:6]}"
-
-
-def _check_all_weights(
-    names: list[str], given: dict[str, str], skip_missing: bool, skipped: list[dict[str, Any]], progress: Progress
-) -> dict[str, str]:
-    """What each encoder's weights are, by a fingerprint; everything is there before any work begins."""
-    from callspace.encoders.load import check_weights
-    from callspace.encoders.weights import sha256_of
-
-    sources: dict[str, str] = {}
-    missing: list[MissingWeightsError] = []
-    for name in names:
-        try:
-            path = check_weights(name, given.get(name), progress=progress)
-        except MissingWeightsError as error:
-            missing.append(error)
-            skipped.append(
-                {"path": name, "what": "encoder", "reason": str(error), "remedy": "give its weights with --weights, or leave it out"}
-            )
-            continue
-        sources[name] = sha256_of(path) if path is not None else "none"
-    if missing and not skip_missing:
-        others = f" ({len(missing) - 1} more lack theirs)" if len(missing) > 1 else ""
-        raise MissingWeightsError(f"{missing[0]}{others}; --skip-missing goes on without")
-    if not sources:
-        raise CallspaceError(f"no encoder is left: {missing[0]}" if missing else "a bench needs at least one encoder")
-    return sources
-
-
-def _is_trainable(name: str) -> bool:
-    from callspace.encoders.registry import ENCODERS, RANDOM, spec
-
-    if name.removesuffix(RANDOM) in ENCODERS:
-        return spec(name).trainable
-    card = read_json(Path(name).expanduser() / "card.json")
-    return spec(card["name"]).trainable
 
 
 def _claim(folder: Path, dataset: Dataset) -> None:
@@ -181,20 +163,17 @@ def _claim(folder: Path, dataset: Dataset) -> None:
 
 
 def _work(
-    folder: Path,
-    cells: list[Cell],
-    dataset: Dataset,
-    protocol: Protocol,
-    given: dict[str, str],
-    sources: dict[str, str],
-    device: str,
-    strict: bool,
-    keep_encoders: bool,
-    skipped: list[dict[str, Any]],
-    progress: Progress,
-) -> list[dict[str, Any]]:
-    """Do the cells that are not done, and describe the encoders. An encoder and its embeddings are shared by its cells."""
+    folder: Path, cells: list[Cell], dataset: Dataset, request: Request, strict: bool, keep_encoders: bool, progress: Progress
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Do the cells that are not done. An encoder and its embeddings are shared by its cells.
+
+    Returns
+    -------
+    described, failed
+        The encoders, for the provenance; the cells that failed, as rows of `tables.SKIPPED`.
+    """
     described: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     for leftover in (folder / "cells").glob(".*.part"):
         shutil.rmtree(leftover, ignore_errors=True)
     fold_data: dict[int | None, Dataset] = {None: dataset}
@@ -206,47 +185,65 @@ def _work(
             # Only random weights differ from seed to seed.
             key = cell.encoder, cell.seed if cell.encoder.endswith(":random") else 0
             if key not in frozen:
-                frozen = {other: held for other, held in frozen.items() if other[0] == cell.encoder}
-                frozen[key] = _frozen(folder, cell, dataset, protocol, given, key[1], device, progress)
-            about = folder / "encoders" / f"{_digest(cell.encoder, sources[cell.encoder], key[1], protocol.front_end, dataset)}.json"
+                # A few seeds' networks may stay in memory; older ones come back from their seed and the store.
+                frozen = dict([entry for entry in frozen.items() if entry[0][0] == cell.encoder][-2:])
+                frozen[key] = _frozen(folder, cell, dataset, request, key[1], progress)
+            about = (
+                folder
+                / "encoders"
+                / f"{_digest(*key, request.sources[cell.encoder], request.protocol.front_end, dataset.sample_rate_hz)}.json"
+            )
             try:
                 if not is_complete(folder, cell):
-                    run_cell(folder, cell, fold_data[cell.fold], frozen[key], protocol, device=device, progress=progress)
+                    run_cell(folder, cell, fold_data[cell.fold], frozen[key], request.protocol, device=request.device, progress=progress)
                     progress.say(f"done: {cell.describe()} ({read_json(cell_folder(folder, cell) / 'cost.json')['seconds']:.0f} s)")
                 if not about.exists():
                     write_json(describe_encoder(frozen[key].encoder), about)
                 if (entry := read_json(about)) not in described:
                     described.append(entry)
-            except CallspaceError as error:
+            except (CallspaceError, RuntimeError, MemoryError, OSError) as error:
                 if strict:
                     raise
-                skipped.append(
-                    {"path": cell.describe(), "what": "cell", "reason": str(error), "remedy": "mend it and run the same command again"}
+                reason = (
+                    str(error) if isinstance(error, CallspaceError) else f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
                 )
-                progress.say(f"failed: {cell.describe()}: {error}")
+                failed.append(
+                    {"path": cell.describe(), "what": "cell", "reason": reason, "remedy": "mend it and run the same command again"}
+                )
+                progress.say(f"failed: {cell.describe()}: {reason}")
             if not keep_encoders and (number + 1 == len(cells) or cells[number + 1].choice != cell.choice):
                 keep_best_encoder(folder, [done for done in cells[: number + 1] if is_complete(folder, done)])
             advance(1)
-    return described
+    return described, failed
 
 
 def _digest(*parts: Any) -> str:
-    return hashlib.sha256(repr([part.sample_rate_hz if isinstance(part, Dataset) else part for part in parts]).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _frozen(
-    folder: Path, cell: Cell, dataset: Dataset, protocol: Protocol, given: dict[str, str], seed: int, device: str, progress: Progress
-) -> FrozenEncoder:
+def _frozen(folder: Path, cell: Cell, dataset: Dataset, request: Request, seed: int, progress: Progress) -> FrozenEncoder:
     return FrozenEncoder(
-        lambda: frozen_encoder(cell.encoder, given.get(cell.encoder), seed, protocol.front_end),
+        lambda: frozen_encoder(cell.encoder, request.weights.get(cell.encoder), seed, request.protocol.front_end),
         dataset,
         lambda encoder: folder / "embeddings" / encoder.fingerprint(),
-        device,
+        request.device,
         progress,
     )
 
 
 def _with_folds(dataset: Dataset, folds: str | None, notes: list[str]) -> Dataset:
-    extra = [f"Each of the {len(dataset.folds)} folds is the test split once; scores are averaged over them."] if folds == "all" else []
-    kept = [note for note in dataset.notes if not (folds == "all" and note.startswith("Fold "))]
-    return replace(dataset, notes=[*kept, *extra, *notes])
+    """The dataset as a report shows it: of all folds, where each is tested."""
+    if folds != "all":
+        return replace(dataset, notes=[*dataset.notes, *notes])
+    kept = [note for note in dataset.notes if not note.startswith("Fold ")]
+    warnings = list(dataset.warnings)
+    for fold in dataset.folds:
+        counts = dataset.with_test_fold(fold).counts()
+        absent = {label: [split for split in SPLITS if counts[split]["labels"][label] == 0] for label in dataset.labels}
+        warnings += [
+            f"With fold {fold} as test, label '{label}' is not in {' or '.join(splits)}: no conclusion on it can be drawn there."
+            for label, splits in absent.items()
+            if splits
+        ]
+    extra = f"Each of the {len(dataset.folds)} folds is the test split once; scores are averaged over them."
+    return replace(dataset, notes=[*kept, extra, *notes], warnings=warnings)

@@ -25,6 +25,7 @@ class Candidate:
     test: float | None
     ci_low: float | None
     ci_high: float | None
+    complete: bool = True
 
     def describe(self) -> str:
         """'resnet18, full, 10 % of the background'."""
@@ -34,9 +35,14 @@ class Candidate:
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The best on valid; where scores are equal, the cheaper regime, then the order of the plan."""
-    cost = {"frozen": 1, "linear": 0, "full": 2}  # a linear head is a frozen encoder ready to use
-    scored = [candidate for candidate in candidates if candidate.valid is not None]
+    """The best on valid; of equals, the cheapest regime, then the first in the order of the plan.
+
+    A frozen encoder stands aside for its own linear head, which is the same thing ready to use. A choice with cells that failed is
+    no candidate: its average is over other folds or seeds than the others'.
+    """
+    linear = {c.encoder for c in candidates if c.regime == "linear" and c.background == 1 and c.complete}
+    scored = [c for c in candidates if c.valid is not None and c.complete and not (c.regime == "frozen" and c.encoder in linear)]
+    cost = {"linear": 0, "frozen": 0, "full": 1}
     return max(scored, key=lambda c: (c.valid, -cost[c.regime]), default=None)
 
 
@@ -140,6 +146,10 @@ def _caveats(candidates: Sequence[Candidate], dataset: Dataset, *, unsure: bool)
     sentences = list(dataset.warnings)
     if unsure:
         sentences.append("The test split has too few groups for intervals: treat differences as undecided.")
+    if unfinished := [c.describe() for c in candidates if not c.complete]:
+        sentences.append(
+            f"Not all folds and seeds of {', '.join(unfinished)} could be completed (skipped.csv): not compared with the others."
+        )
     random_weights = sorted({c.encoder for c in candidates if c.pretraining == "none" and c.encoder.endswith(":random")})
     if random_weights:
         sentences.append(f"{', '.join(random_weights)} started from random weights: their published weights may do better.")

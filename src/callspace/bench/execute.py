@@ -160,7 +160,7 @@ def _fit(cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protocol: Protocol
         cell.regime,
         cell.background,
         cell.seed,
-        recipe=protocol.recipe_for(cell.encoder),
+        recipe=protocol.recipe_for(frozen.encoder.spec.name),
         embeddings=frozen.embeddings if cell.regime == "linear" else None,
         device=device,
         progress=progress,
@@ -225,10 +225,12 @@ def _points(cell: Cell, dataset: Dataset, maps: pa.Table) -> list[dict[str, Any]
     return rows
 
 
-def peak_memory_mib() -> float:
-    """The largest memory this process has held, in MiB."""
-    import resource
-
+def peak_memory_mib() -> float | None:
+    """The largest memory this process has held, in MiB; None on Windows, which does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 

@@ -17,7 +17,7 @@ from callspace.datasets import Dataset
 from callspace.embedding.store import window_keys
 from callspace.errors import CallspaceError
 
-__all__ = ["PLAN", "Cell", "make_plan", "plan_table"]
+__all__ = ["PLAN", "Cell", "check_factors", "make_plan", "plan_table"]
 
 PLAN = pa.schema(
     [
@@ -80,7 +80,7 @@ def make_plan(
     sources : dict
         What each encoder's weights are: a fingerprint that goes into the cells' names.
     """
-    _check_factors(encoders, regimes, background)
+    check_factors(encoders, regimes, background)
     notes = []
     shares = list(dict.fromkeys(background))
     if dataset.task == "classification" and shares != [1.0]:
@@ -103,7 +103,8 @@ def make_plan(
     return cells, notes
 
 
-def _check_factors(encoders: Sequence[str], regimes: Sequence[str], background: Sequence[float]) -> None:
+def check_factors(encoders: Sequence[str], regimes: Sequence[str], background: Sequence[float]) -> None:
+    """Refuse unknown regimes, impossible shares and empty lists."""
     for regime in regimes:
         check_regime(regime)
     for share in background:

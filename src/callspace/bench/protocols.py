@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callspace.adaptation.recipes import Recipe
 from callspace.errors import CallspaceError
+from callspace.evaluation.clusterers import CLUSTERERS
+from callspace.evaluation.spaces import parse_space
 
 __all__ = ["Protocol", "load_protocol", "protocol_names"]
 
@@ -84,7 +86,7 @@ def load_protocol(name: str | Path) -> Protocol:
     if str(name) in protocol_names():
         text = (_shipped() / f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        text = _read(Path(name))
     else:
         raise CallspaceError(f"there is no protocol '{name}': choose {' or '.join(protocol_names())}, or name a TOML file")
     try:
@@ -94,6 +96,10 @@ def load_protocol(name: str | Path) -> Protocol:
     except ValidationError as error:
         first = error.errors()[0]
         raise CallspaceError(f"protocol '{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    for space in file.spaces:
+        parse_space(space)
+    if unknown := [clusterer for clusterer in file.clusterers if clusterer not in CLUSTERERS]:
+        raise CallspaceError(f"protocol '{name}': there is no clusterer '{unknown[0]}'; there are {', '.join(CLUSTERERS)}")
     training = file.training
     return Protocol(
         name=file.name,
@@ -114,6 +120,13 @@ def load_protocol(name: str | Path) -> Protocol:
         rates_of={key: tuple(rates) for key, rates in training.learning_rates_of.items()},
         text=text,
     )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise CallspaceError(f"protocol '{path}' is not UTF-8 text: save it as UTF-8") from None
 
 
 def _shipped() -> resources.abc.Traversable:

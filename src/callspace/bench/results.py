@@ -58,16 +58,23 @@ def write_results(folder: Path, cells: Sequence[Cell], dataset: Dataset, protoco
     by_choice: dict[Choice, list[Cell]] = {}
     for cell in cells:
         by_choice.setdefault(cell.choice, []).append(cell)
+    own: dict[Choice, list[dict[str, Any]]] = {}
+    for row in results.to_pylist():
+        own.setdefault((row["encoder"], row["regime"], row["background"]), []).append(row)
+    whole = max(len(held) for held in by_choice.values())
     averages: Averages = {}
     summary: list[dict[str, Any]] = []
     for choice, held in by_choice.items():
         parts = [read_parquet(cell_folder(folder, cell) / "predictions.parquet") for cell in held]
         averages[choice] = average(parts, dataset.labels, dataset.task, n_bootstrap=protocol.bootstrap, seed=0)
-        summary += _summary_rows(results, choice, averages[choice], protocol)
+        summary += _summary_rows(own[choice], averages[choice], protocol)
     write_parquet(from_rows(summary, SUMMARY), folder / "summary.parquet")
     write_csv(from_rows(summary, SUMMARY), folder / "summary.csv")
-    candidates = [_candidate(folder, choice, held, averages[choice], dataset.task) for choice, held in by_choice.items()]
-    comparisons = list(_comparisons(averages, candidates, dataset, protocol))
+    candidates = [
+        _candidate(folder, choice, held, averages[choice], dataset.task, complete=len(held) == whole) for choice, held in by_choice.items()
+    ]
+    compared = {choice: found for choice, found in averages.items() if len(by_choice[choice]) == whole}
+    comparisons = list(_comparisons(compared, candidates, dataset, protocol))
     write_parquet(from_rows(comparisons, COMPARISONS), folder / "comparisons.parquet")
     write_csv(from_rows(comparisons, COMPARISONS), folder / "comparisons.csv")
     chosen = choose(candidates, comparisons, dataset, main_metric(dataset.task))
@@ -128,9 +135,8 @@ def _history(folder: Path, cells: Sequence[Cell]) -> pa.Table:
     return pa.concat_tables([HISTORY.empty_table(), *tables])
 
 
-def _summary_rows(results: pa.Table, choice: Choice, averages: dict[Key, Average], protocol: Protocol) -> Iterator[dict[str, Any]]:
+def _summary_rows(own: Sequence[dict[str, Any]], averages: dict[Key, Average], protocol: Protocol) -> Iterator[dict[str, Any]]:
     """One row a score; `values` are the cells' own, and `n` counts the windows of all folds, each once."""
-    own = [row for row in results.to_pylist() if (row["encoder"], row["regime"], row["background"]) == choice]
     values: dict[Key, list[float]] = {}
     counts: dict[Key, dict[int | None, int]] = {}
     for row in own:
@@ -157,7 +163,9 @@ def _summary_rows(results: pa.Table, choice: Choice, averages: dict[Key, Average
         }
 
 
-def _candidate(folder: Path, choice: Choice, cells: Sequence[Cell], averages: dict[Key, Average], task: str) -> Candidate:
+def _candidate(
+    folder: Path, choice: Choice, cells: Sequence[Cell], averages: dict[Key, Average], task: str, *, complete: bool
+) -> Candidate:
     about = [read_cell(folder, cell) for cell in cells]
     scores = [cell["valid_score"] for cell in about if cell.get("valid_score") is not None]
     test = averages.get(main_key(task, choice[1]))
@@ -171,6 +179,7 @@ def _candidate(folder: Path, choice: Choice, cells: Sequence[Cell], averages: di
         test=None if test is None else test.value,
         ci_low=low,
         ci_high=high,
+        complete=complete,
     )
 
 

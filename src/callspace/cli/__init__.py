@@ -13,12 +13,14 @@ def main() -> None:
     from callspace.errors import CallspaceError
 
     try:
-        app()
+        app()  # typer ends the process itself, with 2 for a wrong option and 130 when interrupted
     except CallspaceError as error:
         print(f"callspace: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("callspace: stopped; the same command goes on from here", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"callspace: '{error.filename}' cannot be read or written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)

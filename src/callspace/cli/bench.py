@@ -53,15 +53,23 @@ def bench(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
+    import shlex
     import sys
 
     from callspace.bench.bench import bench as run_bench
+    from callspace.bench.request import check_request
+    from callspace.datasets.load import check_source
     from callspace.errors import CallspaceError
     from callspace.progress import terminal_progress
 
     if folds not in (None, "all"):
         raise CallspaceError(f"--folds takes 'all', not '{folds}' (for one fold: --test-fold {folds})")
     progress = terminal_progress()
+    factors = options.comma_list(encoders), options.comma_list(regimes), options.shares(background)
+    given = options.weights_by_name(weights)
+    # A typo is told before hours of recordings are examined.
+    check_source(data, annotations)
+    check_request(*factors, protocol=protocol, weights=given, skip_missing=skip_missing, device=device, progress=progress)
     dataset = options.read_dataset(
         data,
         annotations,
@@ -82,19 +90,17 @@ def bench(
     )
     run = run_bench(
         dataset,
-        options.comma_list(encoders),
-        options.comma_list(regimes),
-        options.shares(background),
+        *factors,
         seeds=seeds,
         folds=folds,
         protocol=protocol,
-        weights=options.weights_by_name(weights),
+        weights=given,
         skip_missing=skip_missing,
         out=out,
         device=device,
         strict=strict,
         keep_encoders=keep_encoders,
-        command=" ".join(["callspace", *sys.argv[1:]]),
+        command=shlex.join(["callspace", *sys.argv[1:]]),
         progress=progress,
     )
     show_run(run.folder)
@@ -117,4 +123,6 @@ def show_run(folder: Path) -> None:
         console.print(f"- {sentence}", markup=False, highlight=False, soft_wrap=free)
     if choice.get("tuned_encoder"):
         typer.echo(f"\nTuned encoder: {folder / choice['tuned_encoder']}")
+    if skipped := max(0, (folder / "skipped.csv").read_text(encoding="utf-8").count("\n") - 1):
+        typer.echo(f"Left out: {skipped:,}, each with a reason in {folder / 'skipped.csv'}")
     typer.echo(f"Report: {write_report(folder)}")

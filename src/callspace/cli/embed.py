@@ -25,12 +25,19 @@ def embed(
     window: options.Window = None,
     hop: options.Hop = None,
     group: options.Group = None,
+    split: options.Split = None,
+    test_fold: options.TestFold = None,
+    fold_column: options.FoldColumn = None,
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
+    unlisted: options.Unlisted = "skip",
+    strict: options.Strict = False,
     channel: options.Channel = None,
     rate: options.Rate = None,
 ) -> None:
-    """Embed every window of labelled or unlabelled recordings.
+    """Embed the windows of labelled or unlabelled recordings.
 
-    A folder without class folders, or any folder with --hop, is windowed from end to end, without labels.
+    Labelled recordings are windowed as a bench would. A folder without two class folders, or any folder with --hop, is windowed from end to end, without labels.
     """
     from callspace.datasets.unlabelled import load_recordings
     from callspace.embedding.embed import embed as run_embed
@@ -39,9 +46,24 @@ def embed(
     from callspace.tables import SKIPPED, from_rows, write_csv
 
     progress = terminal_progress()
-    loaded = load_encoder(encoder, options.weights_by_name(weights).get(encoder), progress=progress)
-    wanted = {"window_s": window, "hop_s": hop, "group": group, "sample_rate_hz": rate, "channel": None if channel is None else channel - 1}
-    dataset = load_recordings(data, annotations, progress=progress, **wanted)
+    loaded = load_encoder(encoder, options.weights_of(encoder, weights), progress=progress)
+    dataset = load_recordings(
+        data,
+        annotations,
+        progress=progress,
+        window_s=window,
+        hop_s=hop,
+        group=group,
+        split=split,
+        test_fold=test_fold,
+        fold=fold_column,
+        path_column=path_column,
+        label_column=label_column,
+        unlisted=unlisted,
+        strict=strict,
+        sample_rate_hz=rate,
+        channel=None if channel is None else channel - 1,
+    )
     found = run_embed(dataset, loaded, out, device=device, progress=progress)
     for sentence in [*dataset.notes, *dataset.warnings]:
         progress.say(sentence)

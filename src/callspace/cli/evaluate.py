@@ -24,6 +24,7 @@ def evaluate(
 ) -> None:
     """Judge stored embeddings: structure, use, and separation of background, with intervals."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from callspace.embedding.store import Store
@@ -34,7 +35,9 @@ def evaluate(
     results = run_evaluate(Store(store).read(), spaces=options.comma_list(spaces), seed=seed, progress=progress)
     if out is not None:
         results.write(out)
-    table = Table(title=f"{results.about['dataset']['name']} by {results.about['encoder']['name']}, test split", title_justify="left")
+    table = Table(
+        title=escape(f"{results.about['dataset']['name']} by {results.about['encoder']['name']}, test split"), title_justify="left"
+    )
     for column, justify in (("space", "left"), ("read by", "left"), ("metric", "left"), ("value", "right"), ("95 % interval", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for row in results.table.to_pylist():

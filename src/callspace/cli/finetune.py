@@ -34,6 +34,9 @@ def finetune(
     group: options.Group = None,
     split: options.Split = None,
     test_fold: options.TestFold = None,
+    fold_column: options.FoldColumn = None,
+    path_column: options.PathColumn = None,
+    label_column: options.LabelColumn = None,
     channel: options.Channel = None,
     rate: options.Rate = None,
     unlisted: options.Unlisted = "skip",
@@ -50,7 +53,7 @@ def finetune(
         raise CallspaceError(f"'{out}' exists and holds something else: choose another folder with --out")
     progress = terminal_progress()
     chosen = load_protocol(protocol)
-    start = frozen_encoder(encoder, options.weights_by_name(weights).get(encoder), seed, chosen.front_end)
+    start = frozen_encoder(encoder, options.weights_of(encoder, weights), seed, chosen.front_end)
     dataset = options.read_dataset(
         data,
         annotations,
@@ -60,6 +63,9 @@ def finetune(
         group=group,
         split=split,
         test_fold=test_fold,
+        fold=fold_column,
+        path_column=path_column,
+        label_column=label_column,
         channel=channel,
         sample_rate_hz=rate,
         unlisted=unlisted,
@@ -67,7 +73,9 @@ def finetune(
     )
     for sentence in [*dataset.notes, *dataset.warnings]:
         progress.say(sentence)
-    tuned = run_finetune(dataset, start, regime, background, seed, recipe=chosen.recipe_for(encoder), device=device, progress=progress)
+    tuned = run_finetune(
+        dataset, start, regime, background, seed, recipe=chosen.recipe_for(start.spec.name), device=device, progress=progress
+    )
     tuned.save(out)
     metric = "accuracy" if dataset.task == "classification" else "mAP"
     typer.echo(

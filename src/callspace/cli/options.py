@@ -104,7 +104,7 @@ def shares(text: str) -> list[float]:
 
 
 def weights_by_name(pairs: list[str] | None) -> dict[str, str]:
-    """{'yamnet': 'yamnet.tflite'} from ['yamnet=yamnet.tflite']; commas may stand between pairs, too."""
+    """{'yamnet': 'yamnet.tflite'} from ['yamnet=yamnet.tflite']."""
     found: dict[str, str] = {}
     for pair in pairs or []:
         name, equals, file = pair.partition("=")
@@ -114,6 +114,14 @@ def weights_by_name(pairs: list[str] | None) -> dict[str, str]:
             raise CallspaceError(f"--weights {pair}: there is no file '{file}'")
         found[name] = file
     return found
+
+
+def weights_of(encoder: str, pairs: list[str] | None) -> str | None:
+    """The file given for the one encoder of a command."""
+    found = weights_by_name(pairs)
+    if others := sorted(set(found) - {encoder}):
+        raise CallspaceError(f"weights are given for '{others[0]}', but the encoder is '{encoder}'")
+    return found.get(encoder)
 
 
 def read_dataset(source: str, annotations: str | None, progress: Progress, **options: Any) -> Dataset:

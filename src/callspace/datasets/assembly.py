@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "SPLIT_NAMES",
     "Findings",
     "audio_files",
     "count_of",
@@ -30,7 +31,8 @@ __all__ = [
     "settle_splits",
 ]
 
-_SPLIT_NAMES = {
+#: What people call the splits.
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "valid": "valid",
@@ -51,20 +53,23 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    strict: bool = False
 
     def skip(self, path: str, what: str, reason: str, remedy: str) -> None:
-        """List something that is left out."""
+        """List something that is left out; when strict, stop with it."""
+        if self.strict:
+            raise CallspaceError(f"{path}: {reason}; {remedy} (leave out --strict to go on without it)")
         self.skipped.append({"path": path, "what": what, "reason": reason, "remedy": remedy})
 
 
 def count_of(number: int, thing: str) -> str:
     """'1 clip', '2,000 clips', '3 classes'."""
-    plural = thing + ("es" if thing.endswith(("s", "x", "ch")) else "s")
+    plural = thing[:-1] + "ies" if thing.endswith("y") else thing + ("es" if thing.endswith(("s", "x", "ch")) else "s")
     return f"{number:,} {thing if number == 1 else plural}"
 
 
 def audio_files(folder: Path) -> list[str]:
-    """Audio files below a folder, as sorted POSIX paths relative to it; hidden files and folders are passed over.
+    """Audio files below a folder, as sorted POSIX paths relative to it; hidden folders and a Mac's ``._`` files are passed over.
 
     Formats that cannot be decoded (m4a and the like) are among them, so that they are listed with a remedy and not overlooked.
     """
@@ -75,7 +80,9 @@ def audio_files(folder: Path) -> list[str]:
         for path in folder.rglob("*")
         if (is_audio(path) or path.suffix.casefold() in UNDECODED_SUFFIXES) and path.is_file()
     )
-    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    return sorted(
+        path.as_posix() for path in found if not path.name.startswith("._") and not any(part.startswith(".") for part in path.parts[:-1])
+    )
 
 
 def examine_recordings(
@@ -126,9 +133,7 @@ def drop_duplicates(root: Path, recordings: Iterable[str], findings: Findings) -
                 findings.skip(name, "recording", f"it is a copy of '{first[content]}', byte for byte", "delete one of the two")
             first.setdefault(content, name)
     if copies:
-        findings.warnings.append(
-            f"{count_of(len(copies), 'copy')[:-1] + 'ies' if len(copies) > 1 else '1 copy'} of other recordings left out (skipped.csv)."
-        )
+        findings.warnings.append(f"{count_of(len(copies), 'copy')} of other recordings left out (skipped.csv).")
     return copies
 
 
@@ -150,9 +155,9 @@ def read_split(text: str, where: str) -> str | None:
     """'train', 'valid' or 'test' from the names people give them; None from an empty cell."""
     if not text:
         return None
-    if text.casefold() not in _SPLIT_NAMES:
+    if text.casefold() not in SPLIT_NAMES:
         raise CallspaceError(f"{where}: split '{text}' is none of train, valid, test")
-    return _SPLIT_NAMES[text.casefold()]
+    return SPLIT_NAMES[text.casefold()]
 
 
 def drop_small_classes(rows: list[dict[str, Any]], findings: Findings) -> list[dict[str, Any]]:
@@ -186,6 +191,7 @@ def settle_splits(dataset: Dataset, options: DatasetOptions, *, grouped: bool) -
         Whether the user named a group, so that clips of one are known to belong together.
     """
     findings = Findings(list(dataset.notes), list(dataset.warnings), list(dataset.skipped))
+    _check_folds(dataset, findings)
     groups, labels = dataset.windows["group"].to_pylist(), dataset.windows["labels"].to_pylist()
     given = dataset.windows["split"].to_pylist()
     if options.test_fold is not None:
@@ -211,13 +217,27 @@ def settle_splits(dataset: Dataset, options: DatasetOptions, *, grouped: bool) -
                 "Name a column that says what belongs together with --group."
             )
     splits = dataset.windows["split"].to_pylist()
-    if straddling := straddling_groups(groups, splits):
+    if not dataset.folds and (straddling := straddling_groups(groups, splits)):
         findings.warnings.append(
             f"{count_of(len(straddling), 'group')} {'lies' if len(straddling) == 1 else 'lie'} in more than one split (such as '{straddling[0]}'): "
             "test scores may be flattered by what was trained on."
         )
     _check_splits(dataset, findings)
     return replace(dataset, notes=findings.notes, warnings=findings.warnings, skipped=findings.skipped)
+
+
+def _check_folds(dataset: Dataset, findings: Findings) -> None:
+    """What is wrong whichever fold is tested: groups in more than one fold, windows in none."""
+    if not dataset.folds:
+        return
+    folds = [None if fold is None else str(fold) for fold in dataset.windows["fold"].to_pylist()]
+    if straddling := straddling_groups(dataset.windows["group"].to_pylist(), folds):
+        findings.warnings.append(
+            f"{count_of(len(straddling), 'group')} {'lies' if len(straddling) == 1 else 'lie'} in more than one fold (such as '{straddling[0]}'): "
+            "test scores may be flattered by what was trained on."
+        )
+    if without := folds.count(None):
+        findings.warnings.append(f"{count_of(without, 'window')} without a fold {'is' if without == 1 else 'are'} not used.")
 
 
 def _complete_given(dataset: Dataset, groups: list[str], labels: list[list[str]], options: DatasetOptions, findings: Findings) -> Dataset:

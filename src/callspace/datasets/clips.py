@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from callspace.datasets.assembly import (
+    SPLIT_NAMES,
     Findings,
     audio_files,
     count_of,
@@ -33,12 +34,10 @@ LABEL_NAMES = ("label", "class", "species", "category", "annotation", "scientifi
 
 def read_class_folders(folder: Path, options: DatasetOptions, progress: Progress = SILENT) -> Dataset:
     """A folder of folders: each class's clips in the folder of its name; train, valid and test folders above them are splits."""
-    findings = Findings()
+    findings = Findings(strict=options.strict)
     names = audio_files(folder)
     tops = {name.split("/")[0] for name in names if "/" in name}
-    has_splits = (
-        bool(tops) and all(top.casefold() in ("train", "valid", "val", "validation", "dev", "test") for top in tops) and len(tops) > 1
-    )
+    has_splits = bool(tops) and all(top.casefold() in SPLIT_NAMES for top in tops) and len(tops) > 1
     depth = 2 if has_splits else 1
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -55,12 +54,12 @@ def read_class_folders(folder: Path, options: DatasetOptions, progress: Progress
         raise CallspaceError(
             f"'{folder}' holds no {kinds}; for soundscapes with timed annotations add --annotations events.csv, for a table of clips name the table"
         )
-    return _clip_dataset(folder.name, str(folder), folder, rows, findings, options, progress)
+    return _clip_dataset(folder.resolve().name, str(folder), folder, rows, findings, options, progress)
 
 
 def read_clip_table(path: Path, options: DatasetOptions, progress: Progress = SILENT) -> Dataset:
     """A table with a row a clip: path, label, and where there are split, group and fold; other columns are carried along."""
-    findings = Findings()
+    findings = Findings(strict=options.strict)
     columns, lines = read_table(path)
     path_column = find_column(columns, PATH_NAMES, given=options.path_column, path=path, option="--path-column")
     label_column = find_column(columns, LABEL_NAMES, given=options.label_column, path=path, option="--label-column")

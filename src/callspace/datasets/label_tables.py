@@ -38,15 +38,18 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         text = raw.decode("cp1252", errors="replace")
     if not text.strip():
         raise CallspaceError(f"'{path}' is empty: it needs a header line and a line for each recording or annotation")
-    header = text.lstrip().splitlines()[0]
+    text = text.lstrip("\r\n")
+    header = text.splitlines()[0]
     delimiter = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         lines = [line for line in reader if any(cell.strip() for cell in line)]
     except csv.Error as error:
         raise CallspaceError(f"'{path}' is not a table that can be read, near line {reader.line_num}: {error}") from None
+    if not lines:
+        raise CallspaceError(f"'{path}' holds nothing but separators: it needs a header line and a line for each recording or annotation")
     columns = [name.strip() for name in lines[0]]
-    twice = {name for name in columns if columns.count(name) > 1}
+    twice = {name for name in columns if name and columns.count(name) > 1}
     if twice:
         raise CallspaceError(f"'{path}' has more than one column '{sorted(twice)[0]}': rename one of them")
     if len(lines) == 1:

@@ -13,7 +13,7 @@ from callspace.datasets.options import DatasetOptions
 from callspace.errors import CallspaceError
 from callspace.progress import SILENT, Progress
 
-__all__ = ["load_dataset"]
+__all__ = ["check_source", "load_dataset"]
 
 _BUILT_IN: dict[str, Task] = {"demo": "detection", "demo-clips": "classification"}
 
@@ -89,15 +89,10 @@ def load_dataset(
     )
     if str(source) in _BUILT_IN and not Path(source).exists():
         return _built_in(str(source), options, confound, progress)
+    check_source(source, annotations)
     path = Path(source).expanduser()
-    if not path.exists():
-        raise CallspaceError(f"there is no file or folder '{source}'{_suggestion(path)}")
     if annotations is not None:
         table = Path(annotations).expanduser()
-        if not path.is_dir():
-            raise CallspaceError(f"with --annotations, DATA is the folder that holds the recordings, but '{source}' is a file")
-        if not table.is_file():
-            raise CallspaceError(f"there is no annotations file '{annotations}'{_suggestion(table)}")
         from callspace.datasets.soundscapes import read_soundscapes
 
         return read_soundscapes(path, table, options, progress)
@@ -110,6 +105,28 @@ def load_dataset(
     raise CallspaceError(
         f"'{source}' is neither a folder nor a table ({', '.join(sorted(TABLE_SUFFIXES))}): name the folder that holds the recordings"
     )
+
+
+def check_source(source: str | os.PathLike[str], annotations: str | os.PathLike[str] | None = None) -> None:
+    """Whether the files that `load_dataset` starts from are there at all.
+
+    Raises
+    ------
+    CallspaceError
+        With a near name, where there is one.
+    """
+    path = Path(source).expanduser()
+    if str(source) in _BUILT_IN:
+        return
+    if not path.exists():
+        raise CallspaceError(f"there is no file or folder '{source}'{_suggestion(path)}")
+    if annotations is None:
+        return
+    table = Path(annotations).expanduser()
+    if not path.is_dir():
+        raise CallspaceError(f"with --annotations, DATA is the folder that holds the recordings, but '{source}' is a file")
+    if not table.is_file():
+        raise CallspaceError(f"there is no annotations file '{annotations}'{_suggestion(table)}")
 
 
 def _built_in(name: str, options: DatasetOptions, confound: float, progress: Progress) -> Dataset:

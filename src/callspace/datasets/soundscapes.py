@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from callspace.datasets.assembly import Findings, audio_files, count_of, examine_recordings, most_common_rate, read_split, settle_splits
+from callspace.datasets.assembly import (
+    Findings,
+    audio_files,
+    count_of,
+    drop_duplicates,
+    examine_recordings,
+    most_common_rate,
+    read_split,
+    settle_splits,
+)
 from callspace.datasets.clips import LABEL_NAMES, PATH_NAMES
 from callspace.datasets.dataset import Dataset, natural_order
 from callspace.datasets.label_tables import find_column, read_table, to_seconds
@@ -21,6 +31,8 @@ from callspace.progress import SILENT, Progress
 
 __all__ = ["read_soundscapes"]
 
+#: What windows without a label are called.
+BACKGROUND = "background"
 ONSET_NAMES = ("onset_s", "onset", "start_s", "start", "begin_s", "begin", "start_time", "begin time (s)", "begin_time")
 OFFSET_NAMES = ("offset_s", "offset", "end_s", "end", "stop", "stop_s", "end_time", "end time (s)")
 # Annotation programs round to milliseconds and more; what ends this little past the recording is cut without a word.
@@ -36,6 +48,14 @@ class _Listed:
     labels: list[str]
     carried: dict[str, set[str]]
 
+    def add(self, other: _Listed) -> None:
+        """Take over what is said of the same recording under another name."""
+        self.onsets += other.onsets
+        self.offsets += other.offsets
+        self.labels += other.labels
+        for column, values in other.carried.items():
+            self.carried[column] |= values
+
 
 def read_soundscapes(folder: Path, annotations: Path, options: DatasetOptions, progress: Progress = SILENT) -> Dataset:
     """Recordings below `folder`, windowed whole, labelled from a table of path, onset_s, offset_s, label[, split, group, fold].
@@ -43,7 +63,7 @@ def read_soundscapes(folder: Path, annotations: Path, options: DatasetOptions, p
     A row with a path and nothing else lists a recording without events. A recording that no row names is left out (or, with
     ``unlisted="background"``, taken as annotated and empty).
     """
-    findings = Findings()
+    findings = Findings(strict=options.strict)
     columns, lines = read_table(annotations)
     special = _special_columns(columns, annotations, options)
     listed = _read_lines(lines, columns, special, annotations, findings)
@@ -53,6 +73,8 @@ def read_soundscapes(folder: Path, annotations: Path, options: DatasetOptions, p
         raise CallspaceError(
             f"none of the recordings that '{annotations.name}' names can be used: see the first reason: {_reason(findings)}"
         )
+    copies = drop_duplicates(root, recordings["recording"].to_pylist(), findings)
+    recordings = recordings.filter([name not in copies for name in recordings["recording"].to_pylist()])
     durations = dict(zip(recordings["recording"].to_pylist(), recordings["duration_s"].to_pylist(), strict=True))
     events = {name: _within(name, names[name], durations[name], findings, options) for name in durations}
     lengths = [length for on, off, _ in events.values() for length in (off - on).tolist()]
@@ -77,6 +99,10 @@ def read_soundscapes(folder: Path, annotations: Path, options: DatasetOptions, p
         warnings=findings.warnings,
         skipped=findings.skipped,
     )
+    if BACKGROUND in labels:
+        raise CallspaceError(
+            f"'{BACKGROUND}' is what time without annotations is called: rename that label in '{annotations.name}', or remove its rows"
+        )
     dataset = settle_splits(dataset, options, grouped=special["group"] is not None)
     if not any(not held for held in windows["labels"].to_pylist()):
         dataset.warnings.append("Every window holds a labelled sound: there is no background, so its separation cannot be judged.")
@@ -89,8 +115,8 @@ def _special_columns(columns: list[str], path: Path, options: DatasetOptions) ->
 
     return {
         "path": find(PATH_NAMES, options.path_column, "--path-column", True),
-        "onset": find(ONSET_NAMES, None, "a column 'onset_s'", True),
-        "offset": find(OFFSET_NAMES, None, "a column 'offset_s'", True),
+        "onset": find(ONSET_NAMES, None, "the header onset_s", True),
+        "offset": find(OFFSET_NAMES, None, "the header offset_s", True),
         "label": find(LABEL_NAMES, options.label_column, "--label-column", True),
         "split": find(["split", "subset"], options.split, "--split"),
         "group": find(["group"], options.group, "--group"),
@@ -149,22 +175,23 @@ def _match_recordings(
     found = audio_files(folder)
     if not found:
         raise CallspaceError(f"'{folder}' holds no audio files (WAV, FLAC, OGG, MP3, AIFF)")
+    known = {_plain(name): name for name in found}
     by_name: dict[str, list[str]] = defaultdict(list)
     for name in found:
-        by_name[name.rsplit("/", 1)[-1]].append(name)
-    known = set(found)
+        by_name[_file_name(name)].append(name)
+    times_listed = Counter(_file_name(name) for name in listed)
     matched: dict[str, _Listed] = {}
     for name, recording in listed.items():
-        beside = (annotations.parent / name).resolve()
-        relative = beside.relative_to(folder.resolve()).as_posix() if beside.is_relative_to(folder.resolve()) else name
-        candidates = by_name.get(name.rsplit("/", 1)[-1], [])
-        actual = next((c for c in (name, relative) if c in known), candidates[0] if len(candidates) == 1 else None)
+        alike = by_name[_file_name(name)]
+        actual = _exact(name, folder, annotations, known) or _by_file_name(name, alike, times_listed[_file_name(name)])
         if actual is None:
-            why = f"{len(candidates)} recordings have this file name" if candidates else f"there is no such recording below '{folder.name}'"
+            why = f"{len(alike)} recordings have this file name" if len(alike) > 1 else f"there is no such recording below '{folder.name}'"
             findings.skip(name, "recording", why, "correct the path in the annotations, relative to the folder of recordings")
+        elif actual in matched:  # one recording, written in two ways
+            matched[actual].add(recording)
         else:
             matched[actual] = recording
-    unlisted = sorted(known - set(matched))
+    unlisted = sorted(set(found) - set(matched))
     if unlisted and options.unlisted == "background":
         matched |= {name: _Listed([], [], [], defaultdict(set)) for name in unlisted}
         findings.notes.append(
@@ -180,6 +207,35 @@ def _match_recordings(
             f"no path in '{annotations.name}' is a recording below '{folder}': paths are relative to that folder ({_reason(findings)})"
         )
     return folder, matched
+
+
+def _exact(name: str, folder: Path, annotations: Path, known: dict[str, str]) -> str | None:
+    """The recording that a path means, relative to the folder or to the table beside it."""
+    if (found := known.get(_plain(name))) is not None:
+        return found
+    beside = (annotations.parent / name).resolve()
+    return known.get(_plain(beside.relative_to(folder.resolve()).as_posix())) if beside.is_relative_to(folder.resolve()) else None
+
+
+def _plain(name: str) -> str:
+    """Accented letters in one form: a Mac's file system and a spreadsheet write them differently."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _file_name(name: str) -> str:
+    return _plain(name).rsplit("/", 1)[-1]
+
+
+def _by_file_name(name: str, alike: list[str], times_listed: int) -> str | None:
+    """The recording meant by a bare file name, or by a path from another computer, where nothing else can be meant."""
+    if "/" not in name:
+        return alike[0] if len(alike) == 1 else None
+    if not (name.startswith("/") or name[1:3] == ":/"):
+        return None
+    ending = [candidate for candidate in alike if _plain(name).endswith("/" + _plain(candidate))]
+    if len(ending) == 1:
+        return ending[0]
+    return alike[0] if len(alike) == 1 and times_listed == 1 else None
 
 
 def _within(
@@ -198,8 +254,6 @@ def _within(
             problem = (f"{span} passes the end of the recording, which lasts {duration:.3f} s; it was cut there", "correct its offset")
         if problem:
             findings.skip(name, "annotation", *problem)
-            if options.strict:
-                raise CallspaceError(f"{name}: {problem[0]}; {problem[1]} (leave out --strict to go on)")
         if problem is None or "was cut" in problem[0]:
             kept.append((max(onset, 0.0), min(offset, duration), label))
     on, off = np.array([k[0] for k in kept]), np.array([k[1] for k in kept])
@@ -209,8 +263,9 @@ def _within(
 def _choose_window(lengths: list[float], findings: Findings, options: DatasetOptions) -> tuple[float, float]:
     window, hop = choose_event_window(lengths)
     if options.window_s is None:
+        why = "at least twice" if window >= 2 * np.median(lengths) else "the longest default, for"
         findings.notes.append(
-            f"The window is {window:g} s, at least twice the median annotation ({np.median(lengths):.3g} s), every {options.hop_s or hop:g} s; "
+            f"The window is {window:g} s, {why} the median annotation ({np.median(lengths):.3g} s), every {options.hop_s or hop:g} s; "
             "--window and --hop choose others."
         )
         return window, options.hop_s or hop

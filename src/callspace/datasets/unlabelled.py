@@ -27,8 +27,8 @@ def load_recordings(
     Parameters
     ----------
     source, annotations
-        As `load_dataset` takes them; a folder with audio but no class folders, any folder with a hop, or one audio file, is
-        unlabelled.
+        As `load_dataset` takes them; a folder with audio but without two class folders, any folder with a hop, or one audio
+        file, is unlabelled.
     **options
         Of `load_dataset`.
 
@@ -49,13 +49,14 @@ def load_recordings(
 
 def _is_unlabelled(folder: Path, options: dict[str, Any]) -> bool:
     names = audio_files(folder)
-    return bool(names) and (options.get("hop_s") is not None or not any("/" in name for name in names))
+    classes = {name.split("/")[0] for name in names if "/" in name}
+    return bool(names) and (options.get("hop_s") is not None or len(classes) < 2)
 
 
 def _windowed(path: Path, root: Path, names: list[str], options: DatasetOptions, progress: Progress) -> Dataset:
     from callspace.tables import WINDOWS, from_rows
 
-    findings = Findings()
+    findings = Findings(strict=options.strict)
     recordings = examine_recordings(root, names, findings, options, progress)
     if recordings.num_rows == 0:
         raise CallspaceError(

@@ -159,7 +159,7 @@ def embed_rows(
     batches = _batches(frames_of(dataset, rows), batch_size)
     with torch.inference_mode():
         for frames, waveforms in read_ahead(dataset, batches, encoder.sample_rate_hz, cache=cache):
-            vectors = encoder(*pad_batch(waveforms, device)).double().cpu().numpy()
+            vectors = encoder(*pad_batch(waveforms, device)).cpu().double().numpy()  # Apple GPUs have no float64
             numbers = [place[frame.row] for frame in frames]
             np.add.at(sums, numbers, vectors)
             np.add.at(counts, numbers, 1)

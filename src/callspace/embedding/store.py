@@ -100,6 +100,8 @@ class Store:
                 f"'{folder}' is no store of embeddings: make one with `callspace embed DATA --encoder NAME --out {folder}`"
             )
         if about is not None:
+            if header.exists() and self.about["dataset"] != about["dataset"]:
+                (self.folder / "windows.parquet").unlink(missing_ok=True)  # until `finish`, it is not complete
             self.about = about | {"format": _FORMAT}
             write_json(self.about, header)
 

@@ -101,7 +101,7 @@ def few_groups(groups: Sequence[str]) -> str | None:
     """A sentence where there are too few groups for good intervals, else None."""
     n = len(validate_groups(groups)[0])
     if n < MIN_GROUPS:
-        return f"The test split has {n} groups: too few for intervals (at least {MIN_GROUPS}), so none are given."
+        return f"The test split has {n} group{'s' if n != 1 else ''}: too few for intervals (at least {MIN_GROUPS}), so none are given."
     if n < FEW_GROUPS:
         return f"The test split has {n} groups: intervals from fewer than {FEW_GROUPS} are likely too narrow."
     return None

@@ -1,0 +1,135 @@
+"""What a bench is asked for, checked before any recording is read: names, protocol, device, and all weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from callspace.bench.execute import frozen_encoder
+from callspace.bench.plan import check_factors
+from callspace.bench.protocols import Protocol, load_protocol
+from callspace.embedding.pipeline import choose_device
+from callspace.errors import CallspaceError, MissingWeightsError
+from callspace.progress import SILENT, Progress
+from callspace.tables import read_json
+
+__all__ = ["Request", "check_request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request.
+
+    Attributes
+    ----------
+    protocol : Protocol
+    weights : dict
+        Files given by hand, by encoder.
+    sources : dict
+        For each encoder what its embeddings depend on: its weights, its version, the version of callspace.
+    trainable : dict
+        Whether each encoder has anything to fine-tune.
+    device : str
+    skipped : list[dict]
+        Encoders left out for lack of weights, as rows of `tables.SKIPPED`.
+    """
+
+    protocol: Protocol
+    weights: dict[str, str]
+    sources: dict[str, str]
+    trainable: dict[str, bool]
+    device: str
+    skipped: list[dict[str, Any]]
+
+
+def check_request(
+    encoders: Sequence[str],
+    regimes: Sequence[str],
+    background: Sequence[float],
+    *,
+    protocol: str | Path = "fair",
+    weights: Mapping[str, str | os.PathLike[str]] | None = None,
+    skip_missing: bool = False,
+    device: str | None = None,
+    progress: Progress = SILENT,
+) -> Request:
+    """Check everything of a bench but its data; published weights that are not in the cache are downloaded.
+
+    Raises
+    ------
+    CallspaceError
+        The first thing that is wrong: an unknown name, an impossible share, a protocol or device that is none, weights that are
+        missing or cannot be read.
+    """
+    check_factors(encoders, regimes, background)
+    chosen = load_protocol(protocol)
+    where = str(choose_device(device))
+    given = {name: str(path) for name, path in (weights or {}).items()}
+    if unused := sorted(set(given) - set(encoders)):
+        raise CallspaceError(f"weights are given for '{unused[0]}', which is not among the encoders ({', '.join(encoders)})")
+    skipped: list[dict[str, Any]] = []
+    sources = _check_all_weights(list(dict.fromkeys(encoders)), given, skip_missing, skipped, progress)
+    for name, file in given.items():
+        if name in sources:
+            frozen_encoder(name, file, 0, chosen.front_end)
+    return Request(chosen, given, sources, {name: _is_trainable(name) for name in sources}, where, skipped)
+
+
+def _check_all_weights(
+    names: list[str], given: dict[str, str], skip_missing: bool, skipped: list[dict[str, Any]], progress: Progress
+) -> dict[str, str]:
+    from callspace.encoders.load import check_weights
+    from callspace.encoders.weights import sha256_of
+
+    sources: dict[str, str] = {}
+    missing: list[MissingWeightsError] = []
+    for name in names:
+        try:
+            path = check_weights(name, given.get(name), progress=progress)
+        except MissingWeightsError as error:
+            missing.append(error)
+            skipped.append(
+                {"path": name, "what": "encoder", "reason": str(error), "remedy": "give its weights with --weights, or leave it out"}
+            )
+            continue
+        content = sha256_of(path) if path is not None else "none"
+        sources[name] = f"{content}|{_version_of(name, path)}"
+    if missing and not skip_missing:
+        others = f" ({len(missing) - 1} more lack theirs)" if len(missing) > 1 else ""
+        raise MissingWeightsError(f"{missing[0]}{others}; --skip-missing goes on without")
+    if not sources:
+        raise CallspaceError(f"no encoder is left: {missing[0]}")
+    return sources
+
+
+def _version_of(name: str, weights: Path | None) -> str:
+    """What else an encoder's embeddings depend on: the code that makes them, and a tuned one's card."""
+    from importlib.metadata import version
+
+    from callspace.encoders.weights import sha256_of
+
+    if (found := _registered(name)) is not None:
+        return f"{version('callspace')}|{found.version}"
+    assert weights is not None
+    return f"{version('callspace')}|{sha256_of(weights.parent / 'card.json')}"
+
+
+def _is_trainable(name: str) -> bool:
+    from callspace.encoders.load import check_weights
+    from callspace.encoders.registry import spec
+
+    if (found := _registered(name)) is not None:
+        return found.trainable
+    weights = check_weights(name)
+    assert weights is not None
+    return spec(read_json(weights.parent / "card.json")["name"]).trainable
+
+
+def _registered(name: str) -> Any:
+    """The spec of an encoder that has a name; None for the folder of a tuned one."""
+    from callspace.encoders.registry import ENCODERS, RANDOM, spec
+
+    return spec(name) if name.removesuffix(RANDOM) in ENCODERS else None
