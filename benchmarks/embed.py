@@ -4,7 +4,10 @@ Prints, for ten minutes of 44.1 kHz FLAC in windows of five seconds:
 
 - seconds of audio embedded a second, by the pipeline (decode, cut, embed) and by the bare model on tensors decoded beforehand;
 - the ratio of the two times (best of several repeats, taken in turns so that both meet the same machine);
-- the peak memory of a fresh process that embeds 1 minute, and of one that embeds 60 minutes, and their ratio.
+- the peak memory of a fresh process that embeds 1 minute, and of one that embeds 60 minutes, and their ratio; in windows of one
+  second, so that the minute, too, fills a batch.
+
+Neither counts the scan that reads every recording once beforehand, to find bad ones.
 
     python benchmarks/embed.py [--encoder resnet18:random] [--repeats 3] [--memory-only | --speed-only]
 """
@@ -12,6 +15,7 @@ Prints, for ten minutes of 44.1 kHz FLAC in windows of five seconds:
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,6 +36,7 @@ from callspace.encoders.load import load_encoder
 
 RATE = 44_100
 WINDOW_S = 5.0
+MEMORY_WINDOW_S = 1.0
 
 
 def make_recording(path: Path, minutes: int) -> None:
@@ -44,13 +49,13 @@ def make_recording(path: Path, minutes: int) -> None:
             file.write(sound.astype(np.float32))
 
 
-def recordings(minutes: int, folder: Path) -> Dataset:
+def recordings(minutes: int, folder: Path, window_s: float = WINDOW_S) -> Dataset:
     """A dataset of one recording of some minutes."""
     (folder / str(minutes)).mkdir(exist_ok=True)
     path = folder / str(minutes) / "long.flac"
     if not path.exists():
         make_recording(path, minutes)
-    return load_recordings(path, window_s=WINDOW_S)
+    return load_recordings(path, window_s=window_s)
 
 
 def decoded_batches(dataset: Dataset, encoder: Encoder) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -87,7 +92,7 @@ def speed(name: str, minutes: int, repeats: int, folder: Path) -> None:
 
 def peak_of(name: str, minutes: int, folder: Path) -> float:
     """Peak memory, in MiB, of a fresh process that embeds a recording of some minutes."""
-    recordings(minutes, folder)
+    recordings(minutes, folder, MEMORY_WINDOW_S)
     done = subprocess.run(
         [sys.executable, __file__, "--encoder", name, "--worker", str(minutes), "--folder", str(folder)],
         capture_output=True,
@@ -107,7 +112,7 @@ def worker(name: str, minutes: int, folder: Path) -> None:
     """Embed a recording into a store, and print the peak memory."""
     from callspace.bench.execute import peak_memory_mib
 
-    dataset = recordings(minutes, folder)
+    dataset = recordings(minutes, folder, MEMORY_WINDOW_S)
     embed(dataset, load_encoder(name), folder / f"store-{minutes}")
     print(peak_memory_mib())
 
@@ -127,6 +132,7 @@ def main() -> None:
         worker(args.encoder, args.worker, args.folder)
         return
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["CALLSPACE_CACHE"] = str(Path(folder) / "cache")
         if not args.memory_only:
             speed(args.encoder, args.minutes, args.repeats, Path(folder))
         if not args.speed_only:

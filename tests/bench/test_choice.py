@@ -70,5 +70,22 @@ def test_warnings_and_random_weights_are_caveats():
     assert found["caveats"] == ["Beware.", "a:random started from random weights: their published weights may do better."]
 
 
+def test_the_studys_question_is_answered_in_words_and_said_to_be_an_illustration():
+    row = {
+        "question": "study",
+        "metric": "map",
+        "a_encoder": "yamnet",
+        "b_encoder": "alexnet:random",
+        "b_background": 1.0,
+        "a_value": 0.9,
+        "b_value": 0.5,
+    }
+    row |= {"difference": -0.4, "ci_low": -0.5, "ci_high": -0.3}
+    found = choose([candidate("yamnet", "frozen", 0.9, 0.9)], [row], DATA, "map")
+    [sentence] = [s for s in found["reasons"] if "study" in s]
+    assert "yamnet frozen against alexnet:random fully tuned: mAP 0.900 against 0.500" in sentence
+    assert "illustrate" in sentence
+
+
 def test_nothing_scored_is_said():
     assert "Nothing could be chosen" in choose([], [], DATA, "map")["headline"]

@@ -75,6 +75,7 @@ def choose(candidates: Sequence[Candidate], comparisons: Sequence[dict[str, Any]
             *_against_others(best, rivals, tied_others, metric),
             *_tuning(best, candidates, comparisons, metric),
             *_separation(best, comparisons),
+            *_study(comparisons, metric),
         ],
         "tied": [{"encoder": row["b_encoder"], "regime": row["b_regime"], "background": row["b_background"]} for row in tied_others],
         "caveats": _caveats(candidates, dataset, unsure=unsure),
@@ -140,6 +141,22 @@ def _separation(best: Candidate, comparisons: Sequence[dict[str, Any]]) -> list[
         and (r["b_encoder"], r["b_regime"], r["b_background"]) == (best.encoder, best.regime, best.background)
     ]
     return [f"Background against calls in its embedding: AUROC {r['b_value']:.3f}, {r['a_value']:.3f} before tuning." for r in rows[:1]]
+
+
+def _study(comparisons: Sequence[dict[str, Any]], metric: str) -> list[str]:
+    """The study's first question, in one sentence a pair: frozen and knowing sound, against tuned and never having heard any."""
+    rows = [
+        r for r in comparisons if r["question"] == "study" and r["metric"] == metric and r["b_background"] == 1 and r["ci_low"] is not None
+    ]
+    word = _METRIC_WORDS[metric]
+    sentences = [
+        f"{r['a_encoder']} frozen against {r['b_encoder']} fully tuned: {word} {r['a_value']:.3f} against {r['b_value']:.3f}, tuned minus frozen "
+        f"{r['difference']:+.3f} ({r['ci_low']:+.3f} to {r['ci_high']:+.3f})"
+        for r in rows
+    ]
+    unlike = any(r["b_encoder"].endswith(":random") for r in rows)
+    note = "; the study tuned networks pretrained on images, so random ones illustrate its question and do not repeat it" if unlike else ""
+    return [f"The study's question here: {'; '.join(sentences)}{note}."] if sentences else []
 
 
 def _caveats(candidates: Sequence[Candidate], dataset: Dataset, *, unsure: bool) -> list[str]:
