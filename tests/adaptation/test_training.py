@@ -66,9 +66,9 @@ def test_full_tuning_learns_pitches_and_leaves_the_given_encoder_alone(clips):
     tuned = finetune(clips, encoder, "full", recipe=QUICK)
     assert encoder.fingerprint() == before
     assert tuned.fingerprint() != before
-    assert tuned.card["valid_score"] > 0.6
+    assert tuned.card["valid_score"] >= 0.6  # of 1/3 by chance
     losses = [row["train_loss"] for row in tuned.card["history"]]
-    assert losses[-1] < losses[0]
+    assert min(losses) < 0.5 * losses[0]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips):
