@@ -81,6 +81,22 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips):
     assert tuned(0) != tuned(1)
 
 
+def test_running_statistics_keep_up_with_few_steps_and_get_their_momentum_back(clips):
+    from callspace.adaptation.training import _keep_up
+
+    encoder = load_encoder("resnet18:random")
+    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for steps in (1, 6, 20):
+        own = _keep_up(encoder, steps)
+        assert all((1 - norm.momentum) ** steps <= 0.05 + 1e-9 for norm in norms)
+        for norm, momentum in own.items():
+            norm.momentum = momentum
+    _keep_up(encoder, 1000)
+    assert {norm.momentum for norm in norms} == {0.1}
+    tuned = finetune(clips, load_encoder("resnet18:random"), "full", recipe=Recipe(learning_rates=(1e-3,), max_epochs=1, patience=1))
+    assert {m.momentum for m in tuned.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
+
+
 def test_the_best_learning_rate_on_valid_is_kept(clips):
     recipe = Recipe(learning_rates=(1e-9, 1e-3), max_epochs=3, patience=3)
     tuned = finetune(clips, load_encoder("resnet18:random"), "full", recipe=recipe)

@@ -103,6 +103,8 @@ def fit(
     valid_rows = dataset.rows("valid")
     valid_targets = targets_of(dataset, valid_rows)
     best = Fit(learning_rate)
+    steps = math.ceil(len(train_rows) / recipe.batch_size)
+    own_momenta = _keep_up(encoder, steps)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for epoch in range(1, recipe.max_epochs + 1):
@@ -134,9 +136,29 @@ def fit(
                 best.weights = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
             elif epoch - best.epoch >= recipe.patience:
                 break
+    for norm, momentum in own_momenta.items():
+        norm.momentum = momentum
     if best.weights:
         model.load_state_dict(best.weights)
     return best
+
+
+def _keep_up(encoder: Encoder, steps: int) -> dict[nn.modules.batchnorm._BatchNorm, float | None]:
+    """Let batch normalisation's running statistics follow the weights: an epoch of few steps renews 95 % of them, too.
+
+    With the usual momentum of 0.1 and six steps an epoch, they are still half those of random weights when valid is first scored,
+    and early stopping would stop a network that has learnt (seen on 192 clips: 0.19 against 0.53 on valid).
+
+    Returns
+    -------
+    The momentum each layer had.
+    """
+    norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    own = {norm: norm.momentum for norm in norms}
+    for norm in norms:
+        if norm.momentum is not None:
+            norm.momentum = max(norm.momentum, 1 - 0.05 ** (1 / steps))
+    return own
 
 
 def _check_gradients(model: nn.Module) -> None:
