@@ -11,7 +11,8 @@ import torch
 
 from callspace.adaptation.background import training_rows
 from callspace.adaptation.linear import fit_linear_head
-from callspace.adaptation.recipes import Recipe, check_regime
+from callspace.adaptation.recipes import Recipe
+from callspace.adaptation.regimes import check_regime
 from callspace.adaptation.targets import targets_of, valid_score
 from callspace.adaptation.training import Fit, fit
 from callspace.datasets import Dataset

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from callspace.adaptation.recipes import check_regime
+from callspace.adaptation.regimes import check_regime
 from callspace.bench.protocols import Protocol
 from callspace.datasets import Dataset
 from callspace.embedding.store import window_keys

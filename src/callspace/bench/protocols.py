@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,6 +24,8 @@ _Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Training(BaseModel):
+    """The fields of `callspace.adaptation.recipes.Recipe`, which says what they mean, and the rates of single encoders."""
+
     model_config = ConfigDict(extra="forbid")
 
     learning_rates: list[_Rate] = Field(min_length=1)
@@ -29,6 +34,30 @@ class _Training(BaseModel):
     max_epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
     batch_size: int = Field(default=32, ge=1)
+    optimiser: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["constant", "cosine"] = "constant"
+    clip: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
+    precision: Literal["auto", "32", "bf16", "fp16"] = "auto"
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    unfreeze_every: int = Field(default=0, ge=0)
+    probe_first: bool = False
+    augment: Literal["off", "light", "strong"] = "off"
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    sampling: Literal["all", "sqrt", "balanced"] = "all"
+    loss: Literal["plain", "focal", "asymmetric"] = "plain"
+    class_weights: Literal["none", "sqrt", "balanced"] = "none"
+    logit_adjustment: float = Field(default=0.0, ge=0)
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe that all encoders without rates of their own have."""
+        return Recipe(
+            name=name, learning_rates=tuple(self.learning_rates), **self.model_dump(exclude={"learning_rates", "learning_rates_of"})
+        )
 
 
 class _File(BaseModel):
@@ -75,13 +104,19 @@ def protocol_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _shipped().iterdir() if entry.name.endswith(".toml"))
 
 
-def load_protocol(name: str | Path) -> Protocol:
+def load_protocol(name: str | Path, changes: Sequence[str] = ()) -> Protocol:
     """A shipped protocol by name, or a user's TOML file.
+
+    Parameters
+    ----------
+    name : str or path
+    changes : sequence of str
+        Entries to be changed, such as ``training.max_epochs=15`` or ``spaces=["full"]``; with any, the protocol's name says so.
 
     Raises
     ------
     CallspaceError
-        There is none of that name, or the file has a wrong or unknown entry.
+        There is none of that name, or the file or a change has a wrong or unknown entry.
     """
     if str(name) in protocol_names():
         text = (_shipped() / f"{name}.toml").read_text(encoding="utf-8")
@@ -89,6 +124,8 @@ def load_protocol(name: str | Path) -> Protocol:
         text = _read(Path(name))
     else:
         raise CallspaceError(f"there is no protocol '{name}': choose {' or '.join(protocol_names())}, or name a TOML file")
+    for change in changes:
+        text = changed(text, change)
     try:
         file = _File.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -101,6 +138,8 @@ def load_protocol(name: str | Path) -> Protocol:
     if unknown := [clusterer for clusterer in file.clusterers if clusterer not in CLUSTERERS]:
         raise CallspaceError(f"protocol '{name}': there is no clusterer '{unknown[0]}'; there are {', '.join(CLUSTERERS)}")
     training = file.training
+    if changes:
+        file.name = f"{file.name} (changed)"
     return Protocol(
         name=file.name,
         seeds=file.seeds,
@@ -109,17 +148,46 @@ def load_protocol(name: str | Path) -> Protocol:
         label_rule=file.label_rule,
         bootstrap=file.bootstrap,
         front_end=file.front_end,
-        recipe=Recipe(
-            name=file.name,
-            learning_rates=tuple(training.learning_rates),
-            head_rate=training.head_rate,
-            max_epochs=training.max_epochs,
-            patience=training.patience,
-            batch_size=training.batch_size,
-        ),
+        recipe=training.recipe(file.name),
         rates_of={key: tuple(rates) for key, rates in training.learning_rates_of.items()},
         text=text,
     )
+
+
+def changed(text: str, change: str) -> str:
+    """A protocol's text with one entry set to something else, in its place or, where it is not there, first of its section.
+
+    Parameters
+    ----------
+    text : str
+    change : str
+        ``section.key=value`` or ``key=value``; the value as TOML has it, a bare word as text.
+    """
+    path, equals, value = (part.strip() for part in change.partition("="))
+    section, _, key = path.rpartition(".")
+    if not equals or not key or not value:
+        raise CallspaceError(f"--set takes KEY=VALUE, such as training.max_epochs=15, not '{change}'")
+    try:
+        tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        value = json.dumps(value)
+    kept, inside, at, place = [], "", 0, None
+    for line in text.splitlines():
+        if header := re.match(r"\[([^\]]+)\]", line.strip()):
+            inside = header[1].strip()
+        kept.append(line)
+        if inside == section and line.strip():
+            at = len(kept)
+        if inside == section and re.match(rf'"?{re.escape(key)}"?\s*=', line.strip()):
+            place = len(kept) - 1
+    entry = f"{json.dumps(key) if ':' in key else key} = {value}"
+    if place is not None:
+        kept[place] = entry
+    elif section and not any(line.strip().startswith(f"[{section}]") for line in kept):
+        kept += ["", f"[{section}]", entry]
+    else:
+        kept.insert(at, entry)
+    return "\n".join(kept) + "\n"
 
 
 def _read(path: Path) -> str:
