@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,28 @@ _PRETRAINING = {"mfcc": "none", "alexnet:random": "none", "yamnet": "audio"}
 #: Invented: what an encoder reaches frozen, and what tuning it adds.
 _LEVEL = {"mfcc": (0.36, 0.0), "alexnet:random": (0.27, 0.24), "yamnet": (0.55, 0.14)}
 _SPACES = ("full", "umap-50-0.5", "tsne-30")
+_SHARES = ((1.0, "share"), (0.1, "share"), (0.0, "share"))
+_PROBES = ("frozen", "prototype", "linear", "mlp")
+
+#: Encoder, regime, and the amount and the kind of the background policy.
+_Cell = tuple[str, str, float, str]
 
 
-def make_run_folder(folder: Path, task: str = "detection", labels: list[str] | None = None, folds: int = 0) -> Path:
-    """Write a run folder of three encoders, three regimes and, for detection, three background policies."""
+def make_run_folder(
+    folder: Path,
+    task: str = "detection",
+    labels: list[str] | None = None,
+    folds: int = 0,
+    policies: Sequence[tuple[float, str]] = _SHARES,
+    regimes: Sequence[str] = ("frozen", "linear", "full"),
+) -> Path:
+    """Write a run folder of three encoders, three regimes and, for detection, three background policies (amount and kind)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     labels = labels or LABELS
     detection = task == "detection"
     random = np.random.default_rng(7)
-    cells = _cells(detection)
+    cells = _cells(policies if detection else _SHARES[:1], regimes)
     metric = "map" if detection else "accuracy"
 
     summary = [row for cell in cells for row in _summary_rows(cell, labels, detection, random)]
@@ -57,25 +70,30 @@ def make_run_folder(folder: Path, task: str = "detection", labels: list[str] | N
     return folder
 
 
-def _cells(detection: bool) -> list[tuple[str, str, float]]:
-    cells = []
-    for encoder, regime in itertools.product(_LEVEL, ("frozen", "linear", "full")):
-        if encoder == "mfcc" and regime == "full":
+def _cells(policies: Sequence[tuple[float, str]], regimes: Sequence[str]) -> list[_Cell]:
+    cells: list[_Cell] = []
+    for encoder, regime in itertools.product(_LEVEL, regimes):
+        if encoder == "mfcc" and regime not in _PROBES:
             continue
-        shares = (1.0, 0.1, 0.0) if detection and regime != "frozen" else (1.0,)
-        cells += [(encoder, regime, share) for share in shares]
+        whole: list[tuple[float, str]] = [(1.0, "share")] if any(kind != "clean-all" for _, kind in policies) else []
+        clean = [policy for policy in policies if policy[1] == "clean-all"]
+        cells += [(encoder, regime, *policy) for policy in (whole + clean if regime == "frozen" else policies)]
     return cells
 
 
-def _level(cell: tuple[str, str, float]) -> float:
-    encoder, regime, share = cell
+def _level(cell: _Cell) -> float:
+    encoder, regime, share, policy = cell
     start, gain = _LEVEL[encoder]
-    level = start + {"frozen": 0.0, "linear": 0.015, "full": gain}[regime]
-    return level - (0.0 if regime == "frozen" else {1.0: 0.0, 0.1: -0.02 if encoder == "yamnet" else 0.01, 0.0: 0.07}[share])
+    level = start + (0.015 if regime in _PROBES[1:] else 0.0 if regime == "frozen" else gain)
+    if policy == "clean-all":
+        return level + 0.2
+    lost = {1.0: 0.0, 0.1: -0.02 if encoder == "yamnet" else 0.01, 0.0: 0.07}.get(share, 0.004)
+    return level - (0.0 if regime == "frozen" else lost) + (0.01 if policy != "share" else 0.0)
 
 
-def _summary_rows(cell: tuple[str, str, float], labels: list[str], detection: bool, random: np.random.Generator) -> list[dict[str, Any]]:
-    encoder, regime, share = cell
+def _summary_rows(cell: _Cell, labels: list[str], detection: bool, random: np.random.Generator) -> list[dict[str, Any]]:
+    encoder, regime, share, policy = cell
+    probe = regime in _PROBES[1:]
     level = _level(cell)
     what = {
         "dataset": "chorus",
@@ -86,6 +104,7 @@ def _summary_rows(cell: tuple[str, str, float], labels: list[str], detection: bo
         "regime": regime,
         "recipe": "" if regime == "frozen" else "adam",
         "background": share,
+        "policy": policy,
         "protocol": "fair",
     }
     rows = []
@@ -110,7 +129,7 @@ def _summary_rows(cell: tuple[str, str, float], labels: list[str], detection: bo
         )
 
     # A head leaves the embedding as it was, so that the bench says nothing new of it.
-    for space, shift in () if regime == "linear" else zip(_SPACES, (0.0, 0.04, 0.05), strict=True):
+    for space, shift in () if probe else zip(_SPACES, (0.0, 0.04, 0.05), strict=True):
         unrelated = random.normal(0, 0.03)
         for metric, offset in (("nmi", -0.08), ("ami", -0.11), ("ari", -0.2), ("v_measure", -0.08), ("hungarian_accuracy", 0.02)):
             add(space, "kmeans", metric, level + offset + shift + unrelated)
@@ -118,23 +137,23 @@ def _summary_rows(cell: tuple[str, str, float], labels: list[str], detection: bo
         add(space, "kmeans", "silhouette_clusters", level / 3)
         add(space, "", "knn_purity", level + 0.06)
     use = ("map", "map_beans", "macro_auroc") if detection else ("accuracy", "balanced_accuracy", "macro_f1", "map")
-    for reader in {"frozen": ("linear", "knn"), "linear": ("head",), "full": ("head", "linear", "knn")}[regime]:
+    for reader in ("linear", "knn") if regime == "frozen" else ("head",) if probe else ("head", "linear", "knn"):
         for metric in use:
             add("full", reader, metric, level + {"head": 0.0, "linear": -0.003, "knn": -0.05}[reader])
         for index, label in enumerate(labels):
             metric = "average_precision" if detection else "recall"
             add("full", reader, metric, level + 0.22 - 0.06 * (index % 8), label, n=30 + 17 * index, spread=0.07)
-        if detection:
+        if detection and policy != "clean-all":
             separation = 0.62 + 0.4 * level + {"head": 0.01, "linear": 0.0, "knn": -0.04}[reader]
             add("full", reader, "separation_auroc", separation, spread=0.02)
             add("full", reader, "separation_ap", separation - 0.08, spread=0.02)
     for index, label in enumerate(labels):
-        if regime == "linear":
+        if probe:
             continue
         add("full", "kmeans", "hungarian_accuracy", level + 0.1 - 0.05 * (index % 8), label, n=30 + 17 * index, spread=0.08)
-        if detection:
+        if detection and policy != "clean-all":
             add("full", "", "background_neighbours", 0.75 - level + 0.05 * (index % 8), label, spread=0.05)
-    if detection and regime != "linear":
+    if detection and not probe and policy != "clean-all":
         add("full", "", "background_neighbours", 0.9 - level)
         add("full", "", "separation_silhouette", 0.05 + level / 4)
     return rows
@@ -153,16 +172,21 @@ def _comparisons(summary: list[dict[str, Any]], metric: str, detection: bool) ->
     wanted = [(metric, ("head", "linear")), ("nmi", ("kmeans",)), *([("separation_auroc", ("linear",))] if detection else [])]
     rows = []
     for name, readers in wanted:
-        found: dict[tuple[str, str, float], float] = {}
+        found: dict[_Cell, float] = {}
         for reader in readers:
             for row in summary:
                 if row["metric"] == name and row["clusterer"] == reader and row["space"] == "full" and row["class"] is None:
-                    found.setdefault((row["encoder"], row["regime"], row["background"]), row["value"])
-        best = max(found, key=lambda cell: found[cell])
-        pairs = [("tuning", (encoder, "frozen", 1.0), (encoder, regime, share)) for encoder, regime, share in found if regime != "frozen"]
-        pairs += [("study", ("yamnet", "frozen", 1.0), cell) for cell in found if cell[:2] == ("alexnet:random", "full")]
-        pairs += [("background", (e, r, 1.0), (e, r, share)) for e, r, share in found if share != 1.0]
-        pairs += [("best", best, cell) for cell in found if cell != best]
+                    found.setdefault((row["encoder"], row["regime"], row["background"], row["policy"]), row["value"])
+        whole = [cell for cell in found if cell[3] != "clean-all"]
+        if not found:
+            continue
+        best = max(whole or found, key=lambda cell: found[cell])
+        fitted = [cell for cell in found if cell[1] != "frozen"]
+        pairs = [("tuning", (c[0], "frozen", *(c[2:] if c not in whole else _SHARES[0])), c) for c in fitted]
+        pairs += [("study", ("yamnet", "frozen", *_SHARES[0]), cell) for cell in whole if cell[:2] == ("alexnet:random", "full")]
+        pairs += [("background", (*c[:2], *_SHARES[0]), c) for c in fitted if c in whole and c[2:] != _SHARES[0]]
+        pairs += [("best", best, cell) for cell in (whole or found) if cell != best]
+        pairs = [pair for pair in pairs if pair[1] in found and pair[2] in found]
         for question, a, b in pairs:
             difference = found[b] - found[a]
             sides = {f"{side}_{key}": value for side, cell in (("a", a), ("b", b)) for key, value in _what(cell).items()}
@@ -175,8 +199,8 @@ def _comparisons(summary: list[dict[str, Any]], metric: str, detection: bool) ->
     return rows
 
 
-def _what(cell: tuple[str, str, float]) -> dict[str, Any]:
-    return dict(zip(("encoder", "regime", "background"), cell, strict=True)) | {"layer": "pooled", "pool": "mean"}
+def _what(cell: _Cell) -> dict[str, Any]:
+    return dict(zip(("encoder", "regime", "background", "policy"), cell, strict=True)) | {"layer": "pooled", "pool": "mean"}
 
 
 def _maps(cells: list[Any], labels: list[str], detection: bool, random: np.random.Generator) -> list[dict[str, Any]]:
@@ -185,7 +209,7 @@ def _maps(cells: list[Any], labels: list[str], detection: bool, random: np.rando
     which = np.where(random.random(windows) < background, -1, random.integers(0, len(labels), windows))
     angles = np.linspace(0, 2 * np.pi, len(labels), endpoint=False)
     rows = []
-    for cell, space in itertools.product([cell for cell in cells if cell[1] != "linear"], _SPACES[1:]):
+    for cell, space in itertools.product([cell for cell in cells if cell[1] not in _PROBES[1:]], _SPACES[1:]):
         spread = 1.7 - 1.6 * _level(cell)
         centre = np.stack([np.cos(angles), np.sin(angles)], axis=1) * random.uniform(2, 3, (len(labels), 1))
         points = np.where(which[:, None] < 0, 0, centre[which]) + random.normal(0, spread, (windows, 2))
@@ -228,12 +252,13 @@ def _choice(metric: str, detection: bool) -> dict[str, Any]:
         "encoder": "yamnet",
         "regime": "full",
         "background": share,
+        "policy": "share",
         "headline": "Use yamnet, fully fine-tuned" + (", with a tenth of the background windows." if detection else "."),
         "reasons": [
             "It has the best score on the test windows, and its interval lies above that of every frozen encoder.",
             "Tuning it gains more than any other change that was tried.",
         ],
-        "tied": [{"encoder": "yamnet", "regime": "full", "background": 1.0}] if detection else [],
+        "tied": [{"encoder": "yamnet", "regime": "full", "background": 1.0, "policy": "share"}] if detection else [],
         "metric": metric,
         "caveats": ["Robin & co. have fewer than 40 test windows each: their own scores are uncertain."],
     }
@@ -288,7 +313,7 @@ def _skipped() -> list[dict[str, Any]]:
 def _costs(cells: list[Any], random: np.random.Generator) -> list[dict[str, Any]]:
     slow = {"mfcc": 0.2, "alexnet:random": 1.0, "yamnet": 0.6}
     return [
-        _what(cell) | {"fold": "", "seed": seed, "seconds": slow[cell[0]] * (180 if cell[1] == "full" else 9) * random.uniform(0.9, 1.1)}
+        _what(cell) | {"fold": "", "seed": seed, "seconds": slow[cell[0]] * (9 if cell[1] in _PROBES else 180) * random.uniform(0.9, 1.1)}
         for cell in cells
         for seed in range(3)
     ]

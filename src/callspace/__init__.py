@@ -17,6 +17,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "bench",
+    "bench_matrix",
     "embed",
     "embed_layers",
     "evaluate",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from callspace.adaptation.finetune import finetune
     from callspace.adaptation.recipes import Recipe
     from callspace.bench.bench import bench
+    from callspace.bench.matrix import bench_matrix
     from callspace.datasets import load_dataset
     from callspace.embedding.embed import embed, embed_layers
     from callspace.encoders.load import load_encoder
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "CallspaceError": "callspace.errors",
     "Recipe": "callspace.adaptation.recipes",
+    "bench_matrix": "callspace.bench.matrix",
     "embed": "callspace.embedding.embed",
     "embed_layers": "callspace.embedding.embed",
     "evaluate": "callspace.evaluation.evaluate",

@@ -64,6 +64,9 @@ WINDOWS = pa.schema(
 SKIPPED = pa.schema([("path", pa.string()), ("what", pa.string()), ("reason", pa.string()), ("remedy", pa.string())])
 
 #: One row a (cell, metric). `class` is null for an overall score; `ci_low` and `ci_high` are null where no interval can be had.
+#: `policy` is the kind of background policy (``share``, ``ratio``, ``hard``, ``clean-all``, with ``+class`` where background is a class
+#: of its own in training) and `background` its amount: the share of train's background that is kept, or the background windows for
+#: each labelled one. Scores of ``clean-all`` are of test windows without background and don't compare with any others.
 RESULTS = pa.schema(
     [
         ("dataset", pa.string()),
@@ -74,6 +77,7 @@ RESULTS = pa.schema(
         ("regime", pa.string()),
         ("recipe", pa.string()),
         ("background", pa.float64()),
+        ("policy", pa.string()),
         ("fold", pa.int32()),
         ("seed", pa.int64()),
         ("protocol", pa.string()),
@@ -91,7 +95,7 @@ RESULTS = pa.schema(
 
 _WHAT = [
     (name, RESULTS.field(name).type)
-    for name in ("dataset", "encoder", "pretraining", "layer", "pool", "regime", "recipe", "background", "protocol")
+    for name in ("dataset", "encoder", "pretraining", "layer", "pool", "regime", "recipe", "background", "policy", "protocol")
 ]
 _SCORE = [
     (name, RESULTS.field(name).type) for name in ("space", "clusterer", "label_rule", "class", "metric", "value", "ci_low", "ci_high", "n")
@@ -102,7 +106,7 @@ _SCORE = [
 SUMMARY = pa.schema([*_WHAT, *_SCORE, ("cells", pa.int32()), ("values", pa.list_(pa.float64()))])
 
 #: Paired differences b - a over the same test windows. `question` is `tuning` (frozen against tuned, same encoder and policy),
-#: `background` (a share of background against all of it, same encoder and regime), `study` (frozen and pretrained on sound against
+#: `background` (another policy against the largest share, same encoder and regime), `study` (frozen and pretrained on sound against
 #: tuned and not) or `best` (each other choice against the best).
 COMPARISONS = pa.schema(
     [
@@ -111,7 +115,11 @@ COMPARISONS = pa.schema(
         *[
             (f"{side}_{name}", kind)
             for side in "ab"
-            for name, kind in (*((name, pa.string()) for name in ("encoder", "layer", "pool", "regime")), ("background", pa.float64()))
+            for name, kind in (
+                *((name, pa.string()) for name in ("encoder", "layer", "pool", "regime")),
+                ("background", pa.float64()),
+                ("policy", pa.string()),
+            )
         ],
         ("space", pa.string()),
         ("clusterer", pa.string()),
@@ -133,6 +141,7 @@ MAPS = pa.schema(
         ("pool", pa.string()),
         ("regime", pa.string()),
         ("background", pa.float64()),
+        ("policy", pa.string()),
         ("fold", pa.int32()),
         ("seed", pa.int64()),
         ("space", pa.string()),

@@ -1,4 +1,5 @@
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,9 @@ import torch
 from torch.nn import functional
 
 from callspace.adaptation.finetune import finetune, head_probabilities, head_scores
+from callspace.adaptation.inputs import HiddenStates
 from callspace.adaptation.recipes import Recipe
+from callspace.adaptation.sampling import epoch_rows
 from callspace.adaptation.targets import loss_of, targets_of
 from callspace.adaptation.training import epoch_batches
 from callspace.datasets import load_dataset
@@ -15,8 +18,10 @@ from callspace.embedding.embed import embed
 from callspace.embedding.frames import Frame
 from callspace.encoders.load import load_encoder
 from callspace.errors import CallspaceError
+from callspace.evaluation.tuned import tuned_scores
 from callspace.progress import SILENT
 from small_audio import class_folders, tone
+from tiny_encoders import tiny_encoder
 
 QUICK = Recipe(learning_rates=(1e-3,), max_epochs=15, patience=15)
 
@@ -40,7 +45,9 @@ def field(tmp_path):
 
 def test_an_epoch_takes_every_row_once_in_an_order_of_its_own():
     frames = {row: [Frame(row, "r", k, k + 1) for k in range(row % 3 + 1)] for row in range(70)}
-    one, two, again = (epoch_batches(frames, 32, seed=0, epoch=epoch) for epoch in (1, 2, 1))
+    targets = np.ones((70, 1), dtype=np.float32)
+    orders = {epoch: epoch_rows(range(70), targets, "all", seed=0, epoch=epoch) for epoch in (1, 2)}
+    one, two, again = (epoch_batches(frames, orders[epoch], 32, seed=0, epoch=epoch) for epoch in (1, 2, 1))
     assert Counter(frame.row for batch in one for frame in batch) == Counter(range(70))
     assert [len(batch) for batch in one] == [24, 23, 23]
     assert one != two
@@ -201,3 +208,191 @@ def test_an_encoder_tuned_at_an_early_layer_can_be_tuned_again_at_a_deep_one(cli
     assert all(parameter.requires_grad for parameter in first.parameters())
     second = finetune(clips, first.at("late"), recipe=short)
     assert not torch.equal(second.network["late"].weight, first.network["late"].weight)
+
+
+def weights_after(dataset, encoder, regime, recipe, **options):
+    tuned = finetune(dataset, encoder, regime, recipe=recipe, **options)
+    return tuned, torch.cat([parameter.detach().flatten() for parameter in [*tuned.network.parameters(), *tuned.head.parameters()]])
+
+
+def plain(dataset, encoder, recipe, epochs):
+    """Full tuning as one would write it by hand: every batch decoded, embedded from its waveform, one step of Adam."""
+    from callspace.embedding.frames import frames_of
+    from callspace.embedding.pipeline import WaveformCache, pad_batch, read_ahead
+    from callspace.encoders.heads import LinearHead
+
+    rows = dataset.rows("train")
+    targets = targets_of(dataset, rows)
+    encoder = deepcopy(encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head = LinearHead(encoder.spec.embedding_dim, len(dataset.labels))
+    parameters = encoder.backbone_parameters()
+    optimiser = torch.optim.Adam(
+        [{"params": parameters, "lr": recipe.learning_rates[0]}, {"params": head.parameters(), "lr": recipe.learning_rates[0]}]
+    )
+    frames = {frame.row: [frame] for frame in frames_of(dataset, rows)}
+    place = {row: number for number, row in enumerate(rows)}
+    encoder.train()
+    for epoch in range(1, epochs + 1):
+        order = epoch_rows(rows, targets, "all", seed=0, epoch=epoch)
+        batches = epoch_batches(frames, order, recipe.batch_size, seed=0, epoch=epoch)
+        for batch, waveforms in read_ahead(dataset, batches, encoder.sample_rate_hz, cache=WaveformCache()):
+            optimiser.zero_grad()
+            logits = head(encoder(*pad_batch(waveforms, torch.device("cpu"))))
+            aims = torch.from_numpy(targets[[place[frame.row] for frame in batch]])
+            functional.cross_entropy(logits, aims.argmax(dim=1)).backward()
+            optimiser.step()
+    return torch.cat([parameter.detach().flatten() for parameter in [*encoder.network.parameters(), *head.parameters()]])
+
+
+def lengthened(folder):
+    """One of the clips is longer than the others."""
+    tone(folder / "low" / "low 0.wav", 0.5, 8000, 300.0)
+
+
+@pytest.mark.parametrize("same_lengths", [True, False])
+def test_full_tuning_is_the_loop_one_would_write_by_hand(tmp_path, same_lengths):
+    folder = class_folders(tmp_path, clips=8, seconds=0.33)
+    if not same_lengths:
+        lengthened(folder)
+    clips = load_dataset(folder, window_s=1.0)
+    encoder = load_encoder("yamnet:random", sample_rate_hz=clips.sample_rate_hz)  # no batch normalisation, no dropout
+    recipe = Recipe(learning_rates=(1e-4,), head_rate=1.0, max_epochs=2, patience=2, batch_size=6)
+    tuned, found = weights_after(clips, encoder, "full", recipe)
+    expected = plain(clips, encoder, recipe, tuned.card["chosen"]["epoch"])
+    assert torch.allclose(found, expected, atol=1e-5)
+    start = torch.cat([parameter.detach().flatten() for parameter in encoder.network.parameters()])
+    assert not torch.allclose(found[: len(start)], start, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "regime"), [("resnet18:random", "last:2"), ("yamnet:random", "last:3"), ("yamnet:random", "full")])
+def test_what_frozen_blocks_make_of_a_window_is_the_same_kept_or_computed_anew(clips, monkeypatch, name, regime):
+    recipe = Recipe(learning_rates=(1e-3,), max_epochs=2, patience=2, batch_size=8)
+    encoder = load_encoder(name)
+    kept, one = weights_after(clips, encoder, regime, recipe)
+    monkeypatch.setattr(HiddenStates, "keep", lambda self, key, state: None)
+    anew, two = weights_after(clips, encoder, regime, recipe)
+    assert torch.allclose(one, two, atol=1e-5)
+    assert kept.card["history"][0]["valid_loss"] == pytest.approx(anew.card["history"][0]["valid_loss"], rel=1e-4)
+
+
+def test_last_changes_the_last_blocks_and_nothing_else(clips):
+    encoder = load_encoder("resnet18:random", sample_rate_hz=clips.sample_rate_hz)
+    tuned = finetune(clips, encoder, "last:2", recipe=Recipe(learning_rates=(1e-3,), max_epochs=2, patience=2))
+    allowed = {id(parameter) for block in encoder.blocks()[-2:] for parameter in block.parameters}
+    pairs = zip(encoder.network.named_parameters(), tuned.network.parameters(), strict=True)
+    for (name, before), after in pairs:
+        assert torch.equal(before, after) == (id(before) not in allowed), name
+    trained = sum(parameter.numel() for block in encoder.blocks()[-2:] for parameter in block.parameters)
+    assert tuned.card["trained_parameters"] == trained + sum(parameter.numel() for parameter in tuned.head.parameters())
+    statistics = [(name, value) for name, value in encoder.network.named_buffers() if ".stages.3." not in name]
+    tuned_statistics = dict(tuned.network.named_buffers())
+    assert statistics
+    assert all(torch.equal(value, tuned_statistics[name]) for name, value in statistics)
+
+
+def test_accumulated_batches_are_one_large_batch(clips):
+    encoder = load_encoder("yamnet:random")
+    large = Recipe(learning_rates=(1e-4,), max_epochs=2, patience=2, batch_size=8)
+    _, one = weights_after(clips, encoder, "full", large)
+    _, two = weights_after(clips, encoder, "full", replace(large, batch_size=4, accumulate=2))
+    assert torch.allclose(one, two, atol=1e-5)
+
+
+def test_two_devices_share_each_batch_and_end_where_one_would(clips):
+    encoder = load_encoder("yamnet:random")
+    recipe = Recipe(learning_rates=(1e-4,), max_epochs=1, patience=1, batch_size=8)
+    one, alone = weights_after(clips, encoder, "full", recipe)
+    two, together = weights_after(clips, encoder, "full", recipe, devices=2, device="cpu")
+    assert torch.allclose(alone, together, atol=1e-5)
+    assert two.card["history"][0]["valid_loss"] == pytest.approx(one.card["history"][0]["valid_loss"], rel=1e-4)
+
+
+def test_half_precision_trains_and_the_tuned_encoder_embeds_in_full(clips):
+    recipe = Recipe(learning_rates=(1e-3,), max_epochs=2, patience=2, precision="bf16", clip=1.0)
+    tuned = finetune(clips, load_encoder("resnet18:random"), "full", recipe=recipe)
+    assert all(parameter.dtype == torch.float32 for parameter in tuned.parameters())
+    assert embed(clips, tuned).vectors.dtype == np.float32
+    assert np.isfinite(tuned.card["history"][-1]["train_loss"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimiser": "adamw", "weight_decay": 0.1, "schedule": "cosine", "warmup": 0.1, "clip": 0.5},
+        {"augment": "light"},
+        {"augment": "strong", "mixup": 0.4, "cutmix": 1.0},
+        {"sampling": "balanced", "class_weights": "sqrt", "label_smoothing": 0.1},
+        {"loss": "focal", "logit_adjustment": 1.0},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+@pytest.mark.parametrize("name", ["resnet18:random", "aves-bio"])
+def test_every_switch_of_a_recipe_trains_and_changes_something(clips, name, changes):
+    encoder = tiny_encoder(name)
+    recipe = Recipe(learning_rates=(1e-3,), max_epochs=2, patience=2, batch_size=8)
+    with_default, one = weights_after(clips, encoder, "full", recipe)
+    changed, two = weights_after(clips, encoder, "full", replace(recipe, **changes))
+    assert torch.isfinite(two).all()
+    assert not torch.equal(one, two)
+    assert changed.card["recipe_fields"] | {"learning_rates": [1e-3]} == changed.card["recipe_fields"]
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 0.1), (9, 1.0), (10, 1.0), (55, 0.5), (99, 0.00030)])
+def test_the_rate_rises_in_the_warm_up_and_falls_along_a_cosine(step, factor):
+    from callspace.adaptation.training import _rate_factor
+
+    assert _rate_factor(step, 100, Recipe(warmup=0.1, schedule="cosine")) == pytest.approx(factor, abs=2e-4)
+    assert _rate_factor(step, 100, Recipe()) == 1.0
+
+
+def test_gradual_thawing_leaves_early_blocks_alone_until_their_turn(clips):
+    encoder = load_encoder("resnet18:random", sample_rate_hz=clips.sample_rate_hz)
+    recipe = Recipe(learning_rates=(1e-3,), max_epochs=4, patience=4)
+    tuned = finetune(clips, encoder, "gradual", recipe=recipe)  # two blocks by the fourth epoch
+    thawed = {id(parameter) for block in encoder.blocks()[-2:] for parameter in block.parameters}
+    for before, after in zip(encoder.network.parameters(), tuned.network.parameters(), strict=True):
+        if id(before) not in thawed:
+            assert torch.equal(before, after)
+
+
+def test_full_tuning_after_a_probe_starts_from_its_head(clips):
+    encoder = load_encoder("resnet18:random")
+    probe = finetune(clips, encoder, "linear")
+    tuned = finetune(clips, encoder, "lp-ft", recipe=Recipe(learning_rates=(1e-8,), max_epochs=1, patience=1))
+    assert torch.allclose(tuned.head.linear.weight, probe.head.linear.weight, atol=1e-4)
+
+
+def test_background_as_a_class_is_one_output_more_and_none_of_the_scores(field):
+    tuned = finetune(field, load_encoder("resnet18:random"), "full", background="1+class", recipe=QUICK)
+    assert tuned.labels == [*field.labels, "background"]
+    assert tuned.head.linear.out_features == len(field.labels) + 1
+    rows = tuned_scores(field, tuned)
+    assert {row["class"] for row in rows} == {None, *field.labels}
+    assert {row["metric"] for row in rows} >= {"map", "separation_auroc"}
+
+
+def test_the_hardest_background_is_kept_first(field):
+    encoder = load_encoder("mfcc")
+    tuned = finetune(field, encoder, "linear", background="hard:0.5")
+    again = finetune(field, encoder, "linear", background="hard:0.5", seed=3)
+    assert tuned.card["policy"] == "hard"
+    assert torch.equal(tuned.head.linear.weight, again.head.linear.weight)  # nothing about it is drawn
+
+
+def test_training_goes_on_with_new_labels_from_the_heads_known_ones(clips, tmp_path):
+    first = finetune(clips, load_encoder("resnet18:random"), "full", recipe=QUICK)
+    more = class_folders(tmp_path / "more", {"low": 300.0, "top": 3000.0, "new": 700.0}, clips=8, seconds=0.33)
+    tuned = finetune(load_dataset(more), first, "full", recipe=Recipe(learning_rates=(1e-9,), max_epochs=1, patience=1))
+    assert tuned.labels == ["low", "new", "top"]
+    known = first.head.linear.weight[first.labels.index("top")]
+    assert torch.allclose(tuned.head.linear.weight[2], known, atol=1e-5)
+
+
+def test_a_search_for_a_recipe_is_never_worse_on_valid_than_the_recipe(clips):
+    recipe = Recipe(learning_rates=(1e-5,), max_epochs=2, patience=2)
+    plainly = finetune(clips, load_encoder("resnet18:random"), "full", recipe=recipe)
+    tuned = finetune(clips, load_encoder("resnet18:random"), "full", recipe=recipe, trials=3)
+    assert len(tuned.card["searched"]) == 3
+    assert tuned.card["valid_score"] >= plainly.card["valid_score"]

@@ -280,10 +280,10 @@ def test_a_choice_that_lacks_a_fold_is_not_compared(tmp_path, protocol, monkeypa
     (tmp_path / "clips.csv").write_text("\n".join(lines))
     fitted = execute._fit
 
-    def fails_once(cell, *rest):
+    def fails_once(run, cell, *rest):
         if cell.fold == 2:
             raise RuntimeError("out of memory")
-        return fitted(cell, *rest)
+        return fitted(run, cell, *rest)
 
     monkeypatch.setattr(execute, "_fit", fails_once)
     run = bench(load_dataset(tmp_path / "clips.csv"), ["mfcc"], ["frozen", "linear"], folds="all", protocol=protocol, out=tmp_path / "run")

@@ -1,14 +1,17 @@
 from types import SimpleNamespace
 
+import pytest
+
+from callspace.adaptation.background import parse_policy
 from callspace.bench.choice import Candidate, best_of, choose
 from callspace.bench.plan import Choice
 
 DATA = SimpleNamespace(warnings=["Beware."])
 
 
-def candidate(encoder, regime, valid, test, background=1.0, pretraining="audio", layer="top", reading=""):
+def candidate(encoder, regime, valid, test, background=1.0, pretraining="audio", layer="top", reading="", policy="share"):
     return Candidate(
-        Choice(encoder, regime, background, layer, "mean"), pretraining, valid, test, test - 0.05, test + 0.05, reading=reading
+        Choice(encoder, regime, background, layer, "mean", policy), pretraining, valid, test, test - 0.05, test + 0.05, reading=reading
     )
 
 
@@ -21,6 +24,7 @@ def best_row(encoder, regime, low, high, layer="top"):
         "b_pool": "mean",
         "b_regime": regime,
         "b_background": 1.0,
+        "b_policy": "share",
         "ci_low": low,
         "ci_high": high,
     }
@@ -59,7 +63,7 @@ def test_a_difference_whose_interval_holds_zero_is_a_tie():
     found = choose(
         [candidate("a", "full", 0.9, 0.9), candidate("b", "full", 0.8, 0.9), candidate("c", "full", 0.7, 0.7)], rows, DATA, "map"
     )
-    assert found["tied"] == [{"encoder": "b", "regime": "full", "background": 1.0, "layer": "top", "pool": "mean"}]
+    assert found["tied"] == [{"encoder": "b", "regime": "full", "background": 1.0, "layer": "top", "pool": "mean", "policy": "share"}]
     assert any("Not distinguishable" in sentence and "b full" in sentence for sentence in found["reasons"])
 
 
@@ -68,6 +72,12 @@ def test_frozen_and_linear_of_the_chosen_encoder_are_no_tie():
         [candidate("a", "linear", 0.9, 0.9), candidate("a", "frozen", 0.9, 0.9)], [best_row("a", "frozen", 0.0, 0.0)], DATA, "map"
     )
     assert found["tied"] == []
+
+
+def test_a_probe_that_pools_anew_is_an_embedding_of_its_own():
+    for regime, tied in (("mlp", 0), ("prototype", 0), ("attentive", 1), ("lora", 1)):
+        candidates = [candidate("a", "linear", 0.9, 0.9), candidate("a", regime, 0.8, 0.9)]
+        assert len(choose(candidates, [best_row("a", regime, -0.1, 0.1)], DATA, "map")["tied"]) == tied
 
 
 def test_warnings_and_random_weights_are_caveats():
@@ -87,7 +97,7 @@ def test_the_studys_question_is_answered_in_words_and_said_to_be_an_illustration
     row |= {"difference": -0.4, "ci_low": -0.5, "ci_high": -0.3}
     found = choose([candidate("yamnet", "frozen", 0.9, 0.9)], [row], DATA, "map")
     [sentence] = [s for s in found["reasons"] if "study" in s]
-    assert "yamnet frozen against alexnet:random fully tuned: mAP 0.900 against 0.500" in sentence
+    assert "yamnet frozen against alexnet:random fully fine-tuned: mAP 0.900 against 0.500" in sentence
     assert "illustrate" in sentence
 
 
@@ -99,7 +109,7 @@ def test_another_layer_of_the_best_encoder_is_a_tie_and_bears_its_layer():
     best = candidate("a", "linear", 0.9, 0.9)
     deep = candidate("a", "frozen", 0.8, 0.88, layer="layer6", reading="layer6")
     found = choose([best, deep], [best_row("a", "frozen", -0.1, 0.1, layer="layer6")], DATA, "map")
-    assert found["tied"] == [{"encoder": "a", "regime": "frozen", "background": 1.0, "layer": "layer6", "pool": "mean"}]
+    assert found["tied"] == [{"encoder": "a", "regime": "frozen", "background": 1.0, "layer": "layer6", "pool": "mean", "policy": "share"}]
     assert any("a (layer6) frozen" in sentence for sentence in found["reasons"])
 
 
@@ -120,3 +130,60 @@ def test_an_encoder_read_at_several_layers_is_named_with_each_the_default_too():
     assert tied.endswith("a (layer3) frozen.")
     alone = choose([deep, other], [], DATA, "map")
     assert alone["headline"].startswith("Use a (layer3) frozen:") and alone["layer"] == "layer3"
+
+
+@pytest.mark.parametrize(
+    ("regime", "policy", "words"),
+    [
+        ("full", "1", "a fully fine-tuned"),
+        ("full", "0.1", "a fully fine-tuned on 10 % of the background"),
+        ("last:2", "0", "a with its last 2 blocks tuned on none of the background"),
+        ("lora", "hard:0.1", "a tuned by LoRA on 10 % of the background, hardest first"),
+        ("linear", "ratio:2", "a with a linear head with two background windows for each labelled one"),
+        ("full", "1+class", "a fully fine-tuned with background as a class"),
+        ("full", "0.5+class", "a fully fine-tuned on 50 % of the background, with background as a class"),
+        ("full", "clean-all", "a fully fine-tuned with background dropped from train, valid and test"),
+    ],
+)
+def test_a_choice_is_said_with_its_regime_and_its_background_policy(regime, policy, words):
+    policy = parse_policy(policy, clean_all_allowed=True)
+    assert candidate("a", regime, 0.9, 0.9, background=policy.amount, policy=policy.name).describe() == words
+
+
+def test_of_equals_the_cheaper_regime_is_taken_among_all_there_are():
+    regimes = ["lp-ft", "full", "lora", "attentive", "mlp", "prototype"]
+    candidates = [candidate("a", regime, 0.9, 0.9) for regime in regimes]
+    taken = []
+    while candidates:
+        taken.append(best_of(candidates).regime)
+        candidates = [one for one in candidates if one.regime != taken[-1]]
+    assert taken == regimes[::-1]
+
+
+def test_what_was_judged_without_background_is_chosen_only_where_all_was():
+    whole, clean = candidate("a", "full", 0.5, 0.5), candidate("b", "full", 0.9, 0.9, background=0.0, policy="clean-all")
+    assert best_of([clean, whole]) is whole
+    found = choose([clean, whole], [], DATA, "map")
+    assert found["encoder"] == "a" and any("clean-all" in sentence for sentence in found["caveats"])
+    alone = choose([clean], [], DATA, "map")
+    assert (alone["encoder"], alone["policy"]) == ("b", "clean-all")
+    assert "background dropped from train, valid and test" in alone["headline"] and alone["caveats"] == ["Beware."]
+
+
+def test_what_tuning_changed_is_said_for_every_regime_that_tunes():
+    def row(regime, difference, low, high, background=1.0, policy="share"):
+        sides = {"encoder": "a", "layer": "top", "pool": "mean"}
+        return {
+            "question": "tuning",
+            "metric": "map",
+            **{f"{side}_{name}": value for side in "ab" for name, value in sides.items()},
+            **{"a_regime": "frozen", "a_background": 1.0, "a_policy": "share"},
+            **{"b_regime": regime, "b_background": background, "b_policy": policy},
+            **{"difference": difference, "ci_low": low, "ci_high": high},
+        }
+
+    rows = [row("lora", 0.2, 0.1, 0.3), row("last:2", -0.2, -0.3, -0.1), row("mlp", 0.2, 0.1, 0.3), row("full", 0.3, 0.2, 0.4, 0.1, "hard")]
+    [sentence] = [s for s in choose([candidate("a", "lora", 0.9, 0.9)], rows, DATA, "map")["reasons"] if "tuning" in s]
+    assert sentence == (
+        "Fine-tuning, against a linear probe on the frozen network, raised the mAP of a (lora, +0.200); lowered that of a (last:2, -0.200)."
+    )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from callspace.bench.plan import Reading, make_plan, plan_table
@@ -39,7 +41,7 @@ def test_frozen_has_no_policy_and_what_cannot_be_tuned_is_not(field):
         ("net", "full", 1),
         ("net", "full", 0.1),
     ]
-    assert notes == ["mfcc cannot be fine-tuned: frozen and linear only."]
+    assert notes[-1] == "mfcc cannot be fine-tuned: frozen only."
 
 
 def test_clips_have_no_background_to_vary(clips):
@@ -76,7 +78,8 @@ def test_names_of_cells_are_safe_as_folders(clips):
         (["net"], ["half"], [1.0], "there is no regime 'half'"),
         (["net"], ["full"], [2.0], "shares from 0 to 1"),
         (["net"], [], [1.0], "at least one encoder, one regime"),
-        (["mfcc"], ["full"], [1.0], "nothing to do"),
+        (["mfcc"], ["full"], [1.0], "nothing to do: mfcc cannot be fine-tuned"),
+        (["net"], ["full"], ["clean-all"], "could not be compared with the others': only --protocol paper"),
     ],
 )
 def test_wrong_factors_are_sentences(clips, encoders, regimes, background, sentence):
@@ -97,3 +100,59 @@ def test_each_layer_is_a_cell_named_by_it_unless_it_is_the_encoders_own(clips):
     assert "layer1" in cells[2].name and "layer2" not in cells[0].name
     alone, _ = make_plan(clips, ["net"], ["frozen"], [1.0], QUICK, **BOTH | {"readings": {"net": readings["net"][1:]}})
     assert alone[0].name == cells[2].name
+
+
+def test_every_regime_that_changes_the_network_needs_one_that_can_be_changed(field):
+    cells, notes = make_plan(field, ["mfcc", "net"], ["mlp", "lora:16", "last:1", "lp-ft"], [1.0], QUICK, **BOTH)
+    assert [(c.encoder, c.regime) for c in cells] == [
+        ("mfcc", "mlp"),
+        ("net", "mlp"),
+        ("net", "lora:16"),
+        ("net", "last"),
+        ("net", "lp-ft"),
+    ]
+    assert notes == ["mfcc cannot be fine-tuned: mlp only."]
+    assert all(":" not in c.name for c in cells)
+
+
+def test_a_policy_of_each_kind_is_a_cell_with_its_amount_and_kind(field):
+    cells, notes = make_plan(field, ["net"], ["frozen", "full"], [1, "0.5+class", "ratio:1", "hard:0.5"], QUICK, **BOTH)
+    assert [(c.regime, c.background, c.policy) for c in cells] == [
+        ("frozen", 1.0, "share"),
+        ("full", 1.0, "share"),
+        ("full", 0.5, "share+class"),
+        ("full", 1.0, "ratio"),
+        ("full", 0.5, "hard"),
+    ]
+    assert len({c.name for c in cells}) == 5
+    assert "bg0.5-class" in cells[2].name and "bgratio-1" in cells[3].name and "bghard-0.5" in cells[4].name
+    assert cells[4].describe() == "net, full, background hard:0.5"
+    assert plan_table(cells)["policy"].to_pylist() == [c.policy for c in cells]
+    assert notes == []
+
+
+def test_policies_that_keep_all_or_nothing_are_said_and_done_once(field):
+    cells, notes = make_plan(field, ["net"], ["full"], ["1", "hard:1", "0", "ratio:0", "ratio:1000", "0.001"], QUICK, **BOTH)
+    assert [(c.background, c.policy) for c in cells] == [(1.0, "share"), (0.0, "share"), (1000.0, "ratio"), (0.001, "share")]
+    background = field.counts()["train"]["background"]
+    assert notes == [
+        "Background policy hard:1 is 1: there is nothing to choose among.",
+        "Background policy ratio:0 is 0: there is nothing to choose among.",
+        f"Background policy ratio:1000 keeps all {background} background windows of train, as 1 does.",
+        f"Background policy 0.001 keeps none of the {background} background windows of train.",
+    ]
+
+
+def test_clean_all_has_frozen_encoders_of_its_own_where_the_protocol_allows_it(field):
+    study = replace(QUICK, clean_all=True)
+    cells, notes = make_plan(field, ["net"], ["frozen", "full"], [1.0, "clean-all"], study, **BOTH)
+    assert [(c.regime, c.background, c.policy) for c in cells] == [
+        ("frozen", 1.0, "share"),
+        ("frozen", 0.0, "clean-all"),
+        ("full", 1.0, "share"),
+        ("full", 0.0, "clean-all"),
+    ]
+    assert "not compared with the others'" in notes[0] and "not measured" in notes[0]
+    alone, _ = make_plan(field, ["net"], ["frozen", "full"], ["clean-all"], study, **BOTH)
+    assert {c.policy for c in alone} == {"clean-all"}
+    assert alone[0].name == cells[1].name

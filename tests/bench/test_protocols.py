@@ -5,7 +5,7 @@ from callspace.errors import CallspaceError
 
 
 def test_the_shipped_protocols_load():
-    assert protocol_names() == ["fair", "quick"]
+    assert protocol_names() == ["fair", "paper", "quick"]
     fair, quick = load_protocol("fair"), load_protocol("quick")
     assert (fair.seeds, fair.recipe.learning_rates, fair.recipe.max_epochs, fair.recipe.patience) == (3, (5e-5, 5e-4), 30, 5)
     assert (quick.seeds, quick.recipe.max_epochs) == (1, 10)
@@ -44,5 +44,5 @@ def test_a_mistake_in_a_protocol_is_named(tmp_path, change, sentence):
 
 
 def test_an_unknown_protocol_is_a_sentence():
-    with pytest.raises(CallspaceError, match="choose fair or quick"):
+    with pytest.raises(CallspaceError, match="choose fair, paper, quick"):
         load_protocol("swift")

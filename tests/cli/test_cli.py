@@ -89,7 +89,8 @@ def test_unlabelled_recordings_are_embedded_but_cannot_be_judged(field, tmp_path
 def test_a_finetuned_encoder_is_saved_and_used(clips, tmp_path):
     done = callspace("finetune", clips, "-e", "mfcc", "-r", "linear", "-o", "tuned", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "the test split was not used" in done.stdout
+    assert "on valid, which chose" in done.stdout
+    assert "on test, which had no part in it" in done.stdout
     used = callspace("embed", clips, "-e", "./tuned", "-o", "store", cwd=tmp_path)
     assert used.returncode == 0, used.stderr
 

@@ -260,6 +260,34 @@ def test_parameters_that_are_trained_in_secret_are_found():
     assert failures(Secret()) == {"gradient flow"}
 
 
+def test_blocks_that_leave_out_what_is_trained_are_found():
+    class Forgets(Good):
+        def blocks(self):
+            return super().blocks()[1:]
+
+    assert failures(Forgets()) == {"blocks"}
+
+
+def test_a_block_that_is_given_twice_is_found():
+    class Twice(Good):
+        def blocks(self):
+            return [*super().blocks(), super().blocks()[0]]
+
+    assert failures(Twice()) == {"blocks"}
+
+
+def test_an_encoder_that_goes_on_otherwise_after_a_cut_is_found():
+    class Cut(Good):
+        def stem(self, waveforms, blocks):
+            return waveforms if blocks == 0 else None
+
+        def rest(self, hidden, blocks):
+            return 1.01 * self(hidden)
+
+    assert failures(Cut()) == {"cut in two"}
+    assert results(Good())["cut in two"] == "not applicable"
+
+
 def test_a_frozen_encoder_that_offers_parameters_is_found():
     class Frozen(Good):
         def backbone_parameters(self):

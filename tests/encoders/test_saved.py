@@ -193,7 +193,7 @@ def model_file(tmp_path):
 def test_a_saved_model_file_stands_alone(model_file, tmp_path):
     path, encoder = model_file
     folder = encoder.save(tmp_path / "tuned", CARD)
-    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "head.safetensors", "model.onnx", "model.toml"]
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "card.json", "head.safetensors", "model.onnx", "model.toml"]
     path.unlink()
     loaded, clip = load_encoder(folder), torch.randn(2, 450)
     with torch.inference_mode():

@@ -1,23 +1,47 @@
-"""Fine-tuning: from a dataset and an encoder to a tuned encoder with a head, in one of the regimes."""
+"""Fine-tuning: from a dataset and an encoder to a tuned encoder with a head, in one of the regimes.
+
+Everything is chosen on the valid split. Test is not looked at.
+"""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from callspace.adaptation.background import training_rows
-from callspace.adaptation.linear import fit_linear_head
+from callspace.adaptation.augmentation import Augmentation
+from callspace.adaptation.background import (
+    BackgroundPolicy,
+    background_hardness,
+    parse_policy,
+    training_rows,
+    with_background_class,
+    without_background,
+)
+from callspace.adaptation.background_sounds import background_sounds
+from callspace.adaptation.cards import training_card
+from callspace.adaptation.checkpoint import Checkpoint
+from callspace.adaptation.continuing import continued_head
+from callspace.adaptation.fitted import can_judge
+from callspace.adaptation.fitting import fit_all_rates
+from callspace.adaptation.mixing import mix_batch
+from callspace.adaptation.probes import fit_probe
 from callspace.adaptation.recipes import Recipe
-from callspace.adaptation.regimes import check_regime
+from callspace.adaptation.regimes import Regime, regime_of
 from callspace.adaptation.targets import targets_of, valid_score
-from callspace.adaptation.training import Fit, fit
+from callspace.adaptation.training import Task
 from callspace.datasets import Dataset
+from callspace.datasets.soundscapes import BACKGROUND
 from callspace.embedding.embed import embed
-from callspace.embedding.pipeline import WaveformCache, choose_device
+from callspace.embedding.pipeline import WaveformCache, choose_device, embed_rows
 from callspace.embedding.store import Embeddings
 from callspace.encoders.contract import Encoder
 from callspace.encoders.heads import LinearHead
@@ -31,12 +55,16 @@ def finetune(
     dataset: Dataset,
     encoder: Encoder,
     regime: str = "full",
-    background: float = 1.0,
+    background: float | str | BackgroundPolicy = 1.0,
     seed: int = 0,
     *,
     recipe: Recipe | None = None,
+    trials: int = 0,
+    fixed: Collection[str] = (),
     embeddings: Embeddings | None = None,
     device: str | None = None,
+    devices: int = 1,
+    checkpoint: Path | None = None,
     progress: Progress = SILENT,
 ) -> Encoder:
     """Fit an encoder to a dataset's labels.
@@ -47,114 +75,307 @@ def finetune(
     ----------
     dataset : Dataset
     encoder : Encoder
-        It is not changed; the tuned one is a copy.
-    regime : "linear" | "full"
-        A linear head on the frozen encoder, or all of it.
-    background : float
-        The share of the train split's background windows that is kept.
+        It is not changed; the tuned one is a copy. A tuned encoder goes on from where it is; its head keeps the labels it knows.
+    regime : str
+        A name of `callspace.adaptation.regimes.REGIMES` but ``frozen``: a probe on the frozen encoder, or what changes the network.
+    background : float, str or BackgroundPolicy
+        Which of the train split's background windows are kept: a share, ``"ratio:2"``, ``"hard:0.1"``, ``"1+class"``.
     seed : int
-        Of the head's first weights, the order of the windows, and the background that is kept.
+        Of the head's first weights, the order of the windows, augmentation, and the background that is kept.
     recipe : Recipe, optional
+    trials : int
+        Of a search for a better recipe, on valid alone, before the fit; 0 for none. Needs Optuna.
+    fixed : collection of str
+        Fields of the recipe that the search leaves as they are.
     embeddings : Embeddings, optional
-        Of all windows by this encoder, so that ``linear`` need not compute them again.
+        Of all windows by this encoder, so that probes need not compute them again.
     device : str, optional
+    devices : int
+        How many of them work on each batch together.
+    checkpoint : Path, optional
+        A file (that need not exist) where an interrupted fit's state lies; it is gone when the fit is done.
     progress : Progress
 
     Returns
     -------
     Encoder
         With `head`, `labels` and `card` (regime, scores on valid, history); ``.save(folder)`` keeps it, `load_encoder(folder)` loads it.
+        Where background is a class, it is the last of `labels`.
 
     Raises
     ------
     CallspaceError
-        The encoder cannot be trained in this regime, or training diverged at every learning rate.
+        The encoder cannot be trained in this regime, valid has nothing to choose by, or training diverged at every learning rate.
     """
-    check_regime(regime)
-    recipe = recipe or Recipe()
+    chosen, policy = regime_of(regime), parse_policy(background, clean_all_allowed=True)
     encoder.bind(dataset.sample_rate_hz)
-    if regime == "frozen":
-        raise CallspaceError("the regime 'frozen' fits nothing: choose 'linear' or 'full'")
-    if regime == "full" and not encoder.backbone_parameters():
-        raise CallspaceError(f"encoder '{encoder.spec.name}' has nothing to train: use the regime 'linear'")
-    rows = training_rows(dataset, background, seed=seed)
-    card: dict[str, Any] = {
-        "regime": regime,
-        "background": background,
-        "seed": seed,
-        "recipe": recipe.name,
-        "dataset": dataset.name,
-        "dataset_fingerprint": dataset.fingerprint(),
-        "task": dataset.task,
-        "window_s": dataset.window_s,
-        "speed": dataset.speed,
-        "band": dataset.band,
-        "train_windows": len(rows),
-        "base": encoder.spec.name,
-        "base_fingerprint": encoder.fingerprint(),
-        "licence": encoder.spec.weights.licence if encoder.spec.weights else None,
-        "valid_metric": "accuracy" if dataset.task == "classification" else "map",
-    }
-    if regime == "linear":
-        tuned, found = _linear(dataset, encoder, rows, embeddings, device, progress)
-    else:
-        tuned, found = _full(dataset, encoder, rows, recipe, seed, device, progress)
-    tuned.labels = list(dataset.labels)
+    if not chosen.head:
+        raise CallspaceError("the regime 'frozen' fits nothing: choose a probe such as 'linear', or what tunes the network, such as 'full'")
+    if chosen.tunes and not encoder.backbone_parameters():
+        raise CallspaceError(f"encoder '{encoder.spec.name}' has nothing to train: use a probe such as the regime 'linear'")
+    if policy.kind == "clean-all":
+        dataset = without_background(dataset)
+    work = _Work(dataset, encoder, chosen, policy, replace(recipe or Recipe(), **chosen.recipe), seed, embeddings, device, devices, progress)
+    if trials and not chosen.tunes:
+        raise CallspaceError(f"the regime '{chosen.name}' has no recipe to search (it tries its own settings): leave out --tune, or tune the network")
+    tuned, found = work.tuned(checkpoint, trials, fixed) if chosen.tunes else work.probed()
+    # A probe draws every window alike, whatever the recipe says of tuning.
+    recipe = work.recipe if chosen.tunes else replace(work.recipe, sampling="all")
+    card = training_card(work.dataset, encoder, chosen, policy, recipe, work.rows, work.targets, seed=seed)
+    tuned.labels = work.labels
     tuned.card = card | found
-    tuned.eval()
-    return tuned
+    return tuned.eval()
 
 
-def _linear(
-    dataset: Dataset, encoder: Encoder, rows: list[int], embeddings: Embeddings | None, device: str | None, progress: Progress
-) -> tuple[Encoder, dict[str, Any]]:
-    vectors = (embeddings or embed(dataset, encoder, device=device, progress=progress)).vectors
-    valid_rows = dataset.rows("valid")
-    valid = vectors[valid_rows], targets_of(dataset, valid_rows)
-    head, choice = fit_linear_head(vectors[rows], targets_of(dataset, rows), *valid, task=dataset.task)
-    tuned = copy.deepcopy(encoder)
-    tuned.head = head
-    score = valid_score(dataset.task, head_scores(head, valid[0]), valid[1])
-    return tuned, {"valid_score": score, "chosen": choice, "history": []}
+@dataclass
+class _Work:
+    """A fit and what it starts from."""
 
+    dataset: Dataset
+    encoder: Encoder
+    regime: Regime
+    policy: BackgroundPolicy
+    recipe: Recipe
+    seed: int
+    embeddings: Embeddings | None
+    device: str | None
+    devices: int
+    progress: Progress
 
-def _full(
-    dataset: Dataset, encoder: Encoder, rows: list[int], recipe: Recipe, seed: int, device: str | None, progress: Progress
-) -> tuple[Encoder, dict[str, Any]]:
-    where = choose_device(device)
-    cache = WaveformCache()
-    if encoder.spec.pretraining == "none" and not encoder.card:
-        recipe = replace(recipe, head_rate=1.0)  # backbone and head both start from nothing
-    best: Fit | None = None
-    history: list[dict[str, Any]] = []
-    tuned, head = encoder, None
-    batches = -(-len(rows) // recipe.batch_size)
-    for number, rate in enumerate(recipe.learning_rates, start=1):
-        trial = copy.deepcopy(encoder).to(where)
+    def __post_init__(self) -> None:
+        dataset = self.dataset
+        if dataset.task == "classification" and len(dataset.labels) < 2:
+            raise CallspaceError(f"{dataset.name} has one class only ('{dataset.labels[0]}'): there is nothing to tell apart")
+        self.rows = training_rows(dataset, self.policy, seed=self.seed, hardness=self._hardness())
+        self.valid_rows = dataset.rows("valid")
+        if not self.rows:
+            raise CallspaceError(f"{dataset.name} has no windows to train on: the train split is empty, or the background policy leaves none")
+        self.targets = targets_of(dataset, self.rows)
+        self.valid_targets = targets_of(dataset, self.valid_rows)
+        self.labels = list(dataset.labels)
+        if self.policy.as_class:
+            self.targets = with_background_class(self.targets)
+            self.labels.append(BACKGROUND)
+        if not self.targets.any():
+            raise CallspaceError(f"{dataset.name} has no labelled window in the train split: there is nothing to learn from")
+        self.where = choose_device(self.device)
+        self.cache = WaveformCache()
+
+    def _hardness(self) -> np.ndarray | None:
+        if self.policy.plain.kind != "hard":
+            return None
+        rows = self.dataset.rows("train")
+        windows = self.dataset.windows.take(rows)
+        labelled = np.array([bool(held) for held in windows["labels"].to_pylist()])
+        return background_hardness(self._vectors()[rows], labelled, windows["group"].to_pylist())
+
+    def _vectors(self) -> np.ndarray:
+        """Embeddings of all windows by the encoder as it is, computed once."""
+        if self.embeddings is None:
+            self.embeddings = embed(self.dataset, self.encoder, device=self.device, progress=self.progress)
+        return self.embeddings.vectors
+
+    def probed(self) -> tuple[Encoder, dict[str, Any]]:
+        """A head, and of ``attentive`` a pooling, on the encoder as it is."""
+        features, valid = self._features(self.rows), self._features(self.valid_rows)
+        found = fit_probe(
+            self.regime.head,
+            features,
+            self.targets,
+            valid,
+            self._valid_targets_with_class(),
+            task=self.dataset.task,
+            recipe=self.recipe,
+            seed=self.seed,
+            device=self.where,
+            progress=self.progress,
+        )
+        tuned = copy.deepcopy(self.encoder)
+        if found.pooler is not None:
+            tuned.pooler = found.pooler
+        tuned.head = found.head
+        for note in found.notes:
+            self.progress.say(f"{self.encoder.spec.name}, {self.regime.name}: {note}")
+        count = sum(parameter.numel() for module in (found.head, found.pooler) if module is not None for parameter in module.parameters())
+        return tuned, {
+            "valid_score": self._score(tuned),
+            "chosen": found.choice,
+            "trials": found.trials,
+            "history": found.history,
+            "notes": found.notes,
+            **self._counted(count),
+        }
+
+    def _features(self, rows: list[int]) -> Any:
+        """What the probe is fitted on: embeddings, or for learnt pooling the tokens they are made of."""
+        if self.regime.head != "attentive":
+            return self._vectors()[rows]
+        from callspace.adaptation.tokens import tokens_of
+
+        return tokens_of(self.dataset, self.encoder, rows, device=self.where, cache=self.cache, progress=self.progress)
+
+    def tuned(self, path: Path | None, trials: int, fixed: Collection[str]) -> tuple[Encoder, dict[str, Any]]:
+        """The encoder with what the regime tunes of it, and a head."""
+        if not can_judge(self.dataset.task, self.valid_targets):
+            raise CallspaceError(
+                f"the valid split of {self.dataset.name} has no {'windows' if not self.valid_rows else 'labelled windows'}, and nothing else may choose "
+                "the epoch: give it some (a column 'split', or --split), or use a probe such as the regime 'linear'"
+            )
+        if self.encoder.spec.pretraining == "none" and not self.encoder.card:
+            self.recipe = replace(self.recipe, head_rate=1.0)  # backbone and head both start from nothing
+        searched: list[dict[str, Any]] = []
+        storage = None if path is None else path.with_suffix(".trials.json")
+        if trials:
+            self.recipe, searched = self._searched(storage, trials, fixed)
+        checkpoint = Checkpoint(path, self._key())
+        task = self._task(self.recipe)
+        found = fit_all_rates(
+            task, self.encoder, partial(_same, self._new_head()), self.regime, checkpoint=checkpoint, progress=self.progress
+        )
+        tuned = found.encoder
+        tuned.head = found.head
+        checkpoint.remove()
+        if storage is not None:
+            storage.unlink(missing_ok=True)
+        return tuned, {
+            "valid_score": self._score(tuned),
+            "chosen": {"learning_rate": found.best.learning_rate, "epoch": found.best.epoch},
+            "trials": found.trials,
+            "searched": searched,
+            "history": found.history,
+            **self._counted(found.trained_parameters),
+        }
+
+    def _task(self, recipe: Recipe) -> Task:
+        encoder, augmentation = self.encoder, None
+        if recipe.augment != "off":
+            rate = encoder.sample_rate_hz
+            second = torch.zeros(1, rate, device=next(encoder.network.parameters()).device)
+            augmentation = Augmentation(
+                recipe.augment,
+                sample_rate_hz=rate,
+                background=background_sounds(self.dataset, self.rows, rate, seed=self.seed, cache=self.cache),
+                seed=self.seed,
+                picture=encoder.picture_axes is not None and encoder.stem(second, 0) is not None,
+            )
+            if augmentation.note:
+                self.progress.say(augmentation.note)
+        mixing = None
+        if recipe.mixup or recipe.cutmix:
+            mixing = partial(
+                mix_batch, task=self.dataset.task, seed=self.seed, mixup_alpha=recipe.mixup, cutmix_alpha=recipe.cutmix
+            )
+        return Task(
+            self.dataset,
+            len(self.dataset.labels),
+            self.rows,
+            self.targets,
+            self.valid_rows,
+            self.valid_targets,
+            recipe,
+            self.seed,
+            self.where,
+            self.cache,
+            augmentation=augmentation,
+            mixing=mixing,
+            devices=self.devices,
+        )
+
+    def _new_head(self) -> nn.Module:
+        """What the head starts from: a fitted probe, the head of the encoder that is tuned further, or weights drawn from the seed."""
+        if self.recipe.probe_first:
+            vectors = self._vectors()
+            train, valid = vectors[self.rows], vectors[self.valid_rows]
+            given = train, self.targets, valid, self._valid_targets_with_class()
+            return fit_probe("linear", *given, task=self.dataset.task, recipe=self.recipe, seed=self.seed).head
+        if (known := continued_head(self.encoder, self.labels, seed=self.seed)) is not None:
+            return known
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            new_head = LinearHead(trial.spec.embedding_dim, len(dataset.labels)).to(where)
-        label = f"tuning {encoder.spec.name}" + (f" ({number} of {len(recipe.learning_rates)})" if len(recipe.learning_rates) > 1 else "")
-        with progress.task(label, batches * recipe.max_epochs) as advance:
-            found = fit(dataset, trial, new_head, rows, recipe, rate, seed=seed, device=where, cache=cache, advance=advance)
-        history += found.history
-        if found.weights and (best is None or found.rank > best.rank):
-            best, tuned, head = found, trial, new_head
-    if best is None:
-        rates = ", ".join(f"{rate:g}" for rate in recipe.learning_rates)
-        raise CallspaceError(f"training {encoder.spec.name} diverged at every learning rate ({rates}): try smaller ones")
-    tuned.head = head
-    return tuned, {"valid_score": best.score, "chosen": {"learning_rate": best.learning_rate, "epoch": best.epoch}, "history": history}
+            torch.manual_seed(self.seed)
+            return LinearHead(self.encoder.spec.embedding_dim, len(self.labels))
+
+    def _searched(self, storage: Path | None, trials: int, fixed: Collection[str]) -> tuple[Recipe, list[dict[str, Any]]]:
+        """The best recipe of a search, and its trials."""
+        from callspace.adaptation.search import Report, tune
+
+        def score(recipe: Recipe, report: Report) -> float:
+            head = partial(_same, self._new_head())
+            nowhere = Checkpoint(None, "")
+            found = fit_all_rates(
+                self._task(recipe), self.encoder, head, self.regime, checkpoint=nowhere, progress=self.progress, report=report
+            )
+            return found.best.score
+
+        both_new = self.encoder.spec.pretraining == "none" and not self.encoder.card
+        return tune(
+            score,
+            self.recipe,
+            trials=trials,
+            seed=self.seed,
+            storage=storage,
+            regime=self.regime.name,
+            fixed={*fixed, *(("head_rate",) if both_new else ())},
+            key=self._key(),
+        )
+
+    def _valid_targets_with_class(self) -> np.ndarray:
+        return with_background_class(self.valid_targets) if self.policy.as_class else self.valid_targets
+
+    def _score(self, tuned: Encoder) -> float | None:
+        """The score on valid as anyone gets it from the tuned encoder: from waveforms, in the embedding pipeline."""
+        if not can_judge(self.dataset.task, self.valid_targets):
+            return None
+        assert tuned.head is not None
+        if self.regime.changes_embedding:
+            tuned.to(self.where)
+            vectors = embed_rows(self.dataset, tuned, self.valid_rows, device=self.where, cache=self.cache)[tuned.layer]
+        else:
+            vectors = self._vectors()[self.valid_rows]
+        return valid_score(self.dataset.task, head_scores(tuned.head, vectors)[:, : len(self.dataset.labels)], self.valid_targets)
+
+    def _counted(self, trained: int) -> dict[str, int]:
+        return {"trained_parameters": trained, "total_parameters": sum(parameter.numel() for parameter in self.encoder.network.parameters())}
+
+    def _key(self) -> str:
+        """What an interrupted fit must have in common with the one that goes on with it."""
+        known = (
+            self.dataset.fingerprint(),
+            self.encoder.fingerprint(),
+            _digest_of(self.encoder.head),
+            self.regime.name,
+            self.policy.text,
+            self.recipe,
+            self.seed,
+            self.rows,
+            self.labels,
+            str(self.where),
+            self.devices,
+            torch.__version__,
+        )
+        return hashlib.sha256(repr(known).encode()).hexdigest()
 
 
-def head_scores(head: torch.nn.Module, vectors: np.ndarray) -> np.ndarray:
+def _same(head: nn.Module) -> nn.Module:
+    return copy.deepcopy(head)
+
+
+def _digest_of(head: nn.Module | None) -> str:
+    if head is None:
+        return ""
+    digest = hashlib.sha256()
+    for value in head.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def head_scores(head: nn.Module, vectors: np.ndarray) -> np.ndarray:
     """A head's logits for embeddings: float32[n, labels] from float32[n, d]."""
-    device = next(head.parameters()).device
+    device = next(iter(head.state_dict().values())).device
     with torch.inference_mode():
-        return head(torch.from_numpy(np.ascontiguousarray(vectors)).to(device)).cpu().numpy()
+        return head.eval()(torch.from_numpy(np.ascontiguousarray(vectors)).to(device)).cpu().numpy()
 
 
-def head_probabilities(head: torch.nn.Module, vectors: np.ndarray, task: str) -> np.ndarray:
+def head_probabilities(head: nn.Module, vectors: np.ndarray, task: str) -> np.ndarray:
     """`head_scores` as probabilities: over the labels of a clip, or of each label of a soundscape's window apart."""
     logits = torch.from_numpy(head_scores(head, vectors)).double()
     return (logits.softmax(dim=1) if task == "classification" else logits.sigmoid()).numpy()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from callspace.adaptation.logistic import regularisation_path, standardiser
+from callspace.adaptation.fitted import NEVER, Examples, Fitted, can_judge
+from callspace.adaptation.logistic import C_GRID, Logistic, regularisation_path, standardiser
 from callspace.threads import one_thread
 
 if TYPE_CHECKING:
     from callspace.encoders.heads import LinearHead
 
-__all__ = ["fit_linear_head"]
+__all__ = ["DEFAULT_C", "fit_linear", "fit_linear_head"]
 
-# The logit of a label that train never shows: as good as never, and finite.
-_NEVER = -20.0
+#: Taken where valid has nothing to choose by, by the judgement's linear probe too.
+DEFAULT_C = 0.01
 
 
 def fit_linear_head(
@@ -36,27 +38,57 @@ def fit_linear_head(
     LinearHead, dict
         The first of the strengths that are best on valid, which is the strongest penalty.
     """
+    found = fit_linear(Examples(x, targets), Examples(valid_x, valid_targets), task=task)
+    return found.head, found.choice  # type: ignore[return-value]
+
+
+def fit_linear(
+    train: Examples[np.ndarray], valid: Examples[np.ndarray], *, task: str, advance: Callable[[int], None] = lambda n: None
+) -> Fitted:
+    """`fit_linear_head` with what came of every strength; `advance` is told after each."""
     import torch
 
     from callspace.adaptation.targets import valid_score
-    from callspace.encoders.heads import LinearHead
 
-    features = np.asarray(x, dtype=np.float64)
+    features = np.asarray(train.features, dtype=np.float64)
     mean, scale = standardiser(features)
-    known = targets.any(axis=0)
+    known = train.known
+    judged = can_judge(task, valid.targets)
+    grid = C_GRID if len(valid.targets) else (DEFAULT_C,)
     with one_thread():
         fits = regularisation_path(
-            (features - mean) / scale, targets[:, known].astype(np.float64), "softmax" if task == "classification" else "sigmoid"
+            (features - mean) / scale,
+            train.targets[:, known].astype(np.float64),
+            "softmax" if task == "classification" else "sigmoid",
+            grid,
+            advance=advance,
         )
-    heads = {}
-    for c, fit in fits.items():
-        head = LinearHead(x.shape[1], targets.shape[1], mean=torch.from_numpy(mean), scale=torch.from_numpy(scale))
+    heads = {c: _head_of(fit, known, mean, scale) for c, fit in fits.items()}
+    scores: dict[float, float | None] = dict.fromkeys(heads)
+    if judged:
         with torch.no_grad():
-            head.linear.weight.zero_()
-            head.linear.bias.fill_(_NEVER)
-            head.linear.weight[torch.from_numpy(known)] = torch.from_numpy(fit.weights.T.astype(np.float32))
-            head.linear.bias[torch.from_numpy(known)] = torch.from_numpy(fit.intercepts.astype(np.float32))
-            scores = head(torch.from_numpy(np.asarray(valid_x, dtype=np.float32))).numpy()
-        heads[c] = valid_score(task, scores, valid_targets), head
-    best = max(heads, key=lambda c: heads[c][0])
-    return heads[best][1], {"C": best, "converged": fits[best].converged}
+            rows = torch.from_numpy(np.asarray(valid.features, dtype=np.float32))
+            scores = {c: valid_score(task, head(rows).numpy(), valid.targets) for c, head in heads.items()}
+    best = max(scores, key=lambda c: scores[c] or 0.0) if judged else DEFAULT_C
+    return Fitted(
+        heads[best],
+        {"C": best, "converged": fits[best].converged},
+        scores[best],
+        trials=[{"C": c, "valid_score": scores[c], "outcome": "fitted" if fits[c].converged else "not converged"} for c in fits],
+        notes=[] if judged else [f"Nothing to choose C by in the valid split: C = {DEFAULT_C:g}."],
+    )
+
+
+def _head_of(fit: Logistic, known: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> LinearHead:
+    import torch
+
+    from callspace.encoders.heads import LinearHead
+
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and not used
+        head = LinearHead(len(mean), len(known), mean=torch.from_numpy(mean), scale=torch.from_numpy(scale))
+    with torch.no_grad():
+        head.linear.weight.zero_()
+        head.linear.bias.fill_(NEVER)
+        head.linear.weight[torch.from_numpy(known)] = torch.from_numpy(fit.weights.T.astype(np.float32))
+        head.linear.bias[torch.from_numpy(known)] = torch.from_numpy(fit.intercepts.astype(np.float32))
+    return head

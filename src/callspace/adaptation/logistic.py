@@ -5,7 +5,7 @@ are fitted at once (their objectives only add up, so that each ends where it wou
 windows a label into matrix products for all, and a fit can start where one with a stronger penalty ended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -96,8 +96,15 @@ def standardiser(train: Floats) -> tuple[Floats, Floats]:
     return mean, np.where(constant, 1.0, deviation)
 
 
-def regularisation_path(features: Floats, targets: Floats, link: Link, grid: Sequence[float] = C_GRID) -> dict[float, Logistic]:
-    """A fit for each C of `grid`, in its order, each begun where the one before it ended.
+def regularisation_path(
+    features: Floats,
+    targets: Floats,
+    link: Link,
+    grid: Sequence[float] = C_GRID,
+    *,
+    advance: Callable[[int], None] = lambda n: None,
+) -> dict[float, Logistic]:
+    """A fit for each C of `grid`, in its order, each begun where the one before it ended; `advance(1)` after each.
 
     With more dimensions than windows the optimum lies in the span of the windows (the representer theorem), so it is sought there:
     the same optimum, in a problem as small as the windows are few.
@@ -109,6 +116,7 @@ def regularisation_path(features: Floats, targets: Floats, link: Link, grid: Seq
     for c in grid:
         last = fit_logistic(inside, targets, link, c, last)
         fits[c] = last if basis is None else replace(last, weights=basis @ last.weights)
+        advance(1)
     return fits
 
 

@@ -20,6 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from callspace.audio.precision import in_float32
+
 __all__ = ["KaldiFbank", "kaldi_mel_filterbank"]
 
 #: Kaldi's floor under every logarithm: the difference between 1 and the next larger float32.
@@ -132,6 +134,7 @@ class KaldiFbank(nn.Module):
         """How many frames a clip of this many samples has."""
         return max(0, 1 + (samples - self.frame_length) // self.frame_shift)
 
+    @in_float32
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, frames, n_mels]."""
         if waveforms.shape[1] < self.frame_length:

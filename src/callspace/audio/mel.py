@@ -17,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from callspace.audio.precision import in_float32
+
 __all__ = ["MelSpectrogram", "log_mel", "mel_filterbank", "mfcc_matrix", "study_mel"]
 
 Scale = Literal["htk", "slaney"]
@@ -151,6 +153,7 @@ class MelSpectrogram(nn.Module):
     def extra_repr(self) -> str:
         return f"sample_rate_hz={self.sample_rate_hz}, n_fft={self.n_fft}, hop={self.hop}, n_mels={self.n_mels}, power={self.power}"
 
+    @in_float32
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, n_mels, frames]."""
         needed = self.n_fft

@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from callspace.adaptation.background import BackgroundPolicy
 from callspace.bench.execute import FrozenEncoder, cell_folder, frozen_encoder, is_complete, run_cell
 from callspace.bench.plan import Cell, make_plan, plan_table
 from callspace.bench.provenance import provenance
+from callspace.bench.published import differs, write_published
 from callspace.bench.request import Request, check_request
 from callspace.bench.results import keep_best_encoder, write_results
 from callspace.bench.run import Run
@@ -22,6 +24,8 @@ from callspace.datasets import Dataset, load_dataset
 from callspace.datasets.audit import audit_file
 from callspace.datasets.settle import absent_labels
 from callspace.embedding.embed import describe_encoder
+from callspace.encoders.contract import Encoder
+from callspace.encoders.defects import with_study_defects
 from callspace.errors import CallspaceError
 from callspace.progress import SILENT, Progress
 from callspace.tables import SKIPPED, from_rows, read_json, write_csv, write_json, write_parquet, write_text
@@ -38,13 +42,14 @@ def bench(
     source: Dataset | str | os.PathLike[str],
     encoders: Sequence[str] = DEFAULT_ENCODERS,
     regimes: Sequence[str] = ("frozen", "linear", "full"),
-    background: Sequence[float] = (1.0,),
+    background: Sequence[BackgroundPolicy | str | float] = (1.0,),
     *,
     layers: str | Mapping[str, str] | None = None,
     pool: str | Mapping[str, str] | None = None,
     seeds: int | None = None,
     folds: str | None = None,
     protocol: str | Path = "fair",
+    changes: Sequence[str] = (),
     weights: Mapping[str, str | os.PathLike[str]] | None = None,
     skip_missing: bool = False,
     out: str | os.PathLike[str] | None = None,
@@ -61,18 +66,21 @@ def bench(
     source : Dataset, path or str
         A dataset, or what `load_dataset` takes.
     encoders, regimes, background
-        The factors of the comparison; every combination that makes sense is a cell.
+        The factors of the comparison; every combination that makes sense is a cell. Background policies are shares (0.1) or texts that
+        `callspace.adaptation.background.parse_policy` reads ("ratio:2", "hard:0.1+class").
     layers : str or mapping of name to str, optional
         Where the encoders' embeddings are read: "6", "layer6,layer12", "all"; for every encoder, or by its name. Each is a cell, and all
         come of one pass. The encoder's own default, when not given.
     pool : str or mapping of name to str, optional
         How frames become one embedding: "mean", "max", "mean+max" or "cls", where the encoder has it.
     seeds : int, optional
-        Repetitions, with seeds 0, 1, ...; the protocol's when not given.
+        Repetitions, with seeds 0, 1, ... (from the protocol's first seed); the protocol's when not given.
     folds : "all", optional
         Each fold of the dataset is the test split once.
     protocol : str or path
-        "fair", "quick", or a TOML file.
+        "fair", "quick", "paper", or a TOML file.
+    changes : sequence of str
+        Entries of the protocol to be changed, such as ``training.max_epochs=15``.
     weights : mapping of name to path, optional
         Published weights given by hand.
     skip_missing : bool
@@ -105,6 +113,7 @@ def bench(
         layers=layers,
         pool=pool,
         protocol=protocol,
+        changes=changes,
         weights=weights,
         skip_missing=skip_missing,
         device=device,
@@ -144,9 +153,12 @@ def bench(
             raise CallspaceError(f"no cell could be completed; the first: {failed[0]['path']}: {failed[0]['reason']}")
         write_json(shown.describe(), folder / "dataset.json")
         created = time.strftime("%Y-%m-%d %H:%M:%S")
-        write_json(provenance(dataset, done, described, request.device, command, created), folder / "provenance.json")
+        about = provenance(dataset, done, described, request.device, command, created)
+        about |= {"deviations": list(request.protocol.deviations), "not_as_published": differs(request.protocol, shown, described)}
+        write_json(about, folder / "provenance.json")
         with progress.task("averaging, comparing", None):
             write_results(folder, done, shown, request.protocol, described)
+        write_published(folder, shown, request.protocol, described)
     return Run(folder)
 
 
@@ -227,11 +239,8 @@ def _work(
                 # A few seeds' networks may stay in memory; older ones come back from their seed and the store.
                 frozen = dict([entry for entry in frozen.items() if entry[0][0] == cell.encoder][-2:])
                 frozen[key] = _frozen(folder, cell, dataset, request, key[1], progress)
-            about = (
-                folder
-                / "encoders"
-                / f"{_digest(*key, cell.layer, cell.pool, request.sources[cell.encoder], request.protocol.front_end, dataset.sample_rate_hz)}.json"
-            )
+            heard = request.protocol.front_end, request.protocol.study_defects, dataset.sample_rate_hz
+            about = folder / "encoders" / f"{_digest(*key, cell.layer, cell.pool, request.sources[cell.encoder], *heard)}.json"
             try:
                 if not is_complete(folder, cell):
                     run_cell(folder, cell, fold_data[cell.fold], frozen[key], request.protocol, device=request.device, progress=progress)
@@ -261,8 +270,12 @@ def _digest(*parts: Any) -> str:
 
 
 def _frozen(folder: Path, cell: Cell, dataset: Dataset, request: Request, seed: int, progress: Progress) -> FrozenEncoder:
+    def make() -> Encoder:
+        encoder = frozen_encoder(cell.encoder, request.weights.get(cell.encoder), seed, request.protocol.front_end)
+        return with_study_defects(encoder) if request.protocol.study_defects else encoder
+
     return FrozenEncoder(
-        lambda: frozen_encoder(cell.encoder, request.weights.get(cell.encoder), seed, request.protocol.front_end),
+        make,
         request.readings[cell.encoder],
         dataset,
         lambda encoder: folder / "embeddings" / encoder.fingerprint(),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from callspace.adaptation.background import CLEAN_ALL
+from callspace.adaptation.regimes import regime_of
 from callspace.bench.plan import Choice
 from callspace.datasets import Dataset
 
-__all__ = ["Candidate", "best_of", "choice_of", "choose"]
+__all__ = ["Candidate", "best_of", "choice_of", "choose", "compared"]
 
 _METRIC_WORDS = {"accuracy": "accuracy", "map": "mAP"}
 
@@ -38,32 +40,35 @@ class Candidate:
         return self.choice.regime
 
     @property
-    def background(self) -> float:
-        """The share of the train split's background."""
-        return self.choice.background
-
-    @property
     def called(self) -> str:
         """'aves (layer6)'; the encoder's name alone, where it is read in its own default way."""
         return f"{self.encoder} ({self.reading})" if self.reading else self.encoder
 
     def describe(self) -> str:
-        """'resnet18, full, 10 % of the background'."""
-        words = {"frozen": "frozen", "linear": "with a linear head", "full": "fully fine-tuned"}[self.regime]
-        share = "" if self.background == 1 else f" on {100 * self.background:g} % of the background"
-        return f"{self.called} {words}{share}"
+        """'resnet18 fully fine-tuned on 10 % of the background'."""
+        return " ".join(filter(None, (self.called, regime_of(self.regime).words, self.choice.kept.words)))
+
+
+def compared(choices: Iterable[Choice]) -> set[Choice]:
+    """Those that compare: judged on the whole test split, or where none is, on test windows without background."""
+    choices = set(choices)
+    return {choice for choice in choices if not choice.clean} or choices
 
 
 def best_of(candidates: Sequence[Candidate]) -> Candidate | None:
     """The best on valid; of equals, the cheapest regime, then the first in the order of the plan.
 
     A frozen encoder stands aside for its own linear head, which is the same thing ready to use. A choice with cells that failed is
-    no candidate: its average is over other folds or seeds than the others'.
+    no candidate: its average is over other folds or seeds than the others'. Nor is one that was judged on test windows without
+    background, where others were judged on all.
     """
-    linear = {c.choice._replace(regime="frozen") for c in candidates if c.regime == "linear" and c.background == 1 and c.complete}
-    scored = [c for c in candidates if c.valid is not None and c.complete and c.choice not in linear]
-    cost = {"linear": 0, "frozen": 0, "full": 1}
-    return max(scored, key=lambda c: (c.valid, -cost[c.regime]), default=None)
+    alike = compared(c.choice for c in candidates)
+    whole = ("share", 1.0), (CLEAN_ALL, 0.0)
+    linear = {
+        c.choice.frozen for c in candidates if c.regime == "linear" and (c.choice.policy, c.choice.background) in whole and c.complete
+    }
+    scored = [c for c in candidates if c.valid is not None and c.complete and c.choice in alike and c.choice not in linear]
+    return max(scored, key=lambda c: (c.valid, -regime_of(c.regime).cost), default=None)
 
 
 def choose(
@@ -88,6 +93,7 @@ def choose(
             "background": None,
             "layer": None,
             "pool": None,
+            "policy": None,
             "headline": "Nothing could be chosen: no cell has a score on valid.",
             "reasons": [],
             "tied": [],
@@ -134,7 +140,8 @@ def _of_encoders(encoders: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def choice_of(row: Mapping[str, Any], prefix: str = "") -> Choice:
     """The choice that some columns of a row name."""
-    return Choice(*(row[prefix + name] for name in Choice._fields))
+    named = {name: row[prefix + name] for name in Choice._fields if name != "policy"}
+    return Choice(**named, policy=row.get(f"{prefix}policy") or "share")
 
 
 def _called(row: Mapping[str, Any], prefix: str, called: Mapping[Choice, str]) -> str:
@@ -143,7 +150,8 @@ def _called(row: Mapping[str, Any], prefix: str, called: Mapping[Choice, str]) -
 
 def _same_embedding(a: Choice, b: Choice) -> bool:
     """Whether two choices are one embedding: a frozen encoder and a linear head on it."""
-    return "full" not in (a.regime, b.regime) and (a.encoder, a.layer, a.pool) == (b.encoder, b.layer, b.pool)
+    changed = any(regime_of(choice.regime).changes_embedding for choice in (a, b))
+    return not changed and (a.encoder, a.layer, a.pool) == (b.encoder, b.layer, b.pool)
 
 
 def _with_interval(candidate: Candidate) -> str:
@@ -159,11 +167,7 @@ def _against_others(rivals: Sequence[dict[str, Any]], tied: Sequence[dict[str, A
         return []
     sentences = ["It was chosen by its score on the valid split; the test split had no part in the choice."]
     if tied:
-        names = [
-            f"{_called(row, 'b_', called)} {row['b_regime']}"
-            + ("" if row["b_background"] == 1 else f" at background {row['b_background']:g}")
-            for row in tied
-        ]
+        names = [" ".join(filter(None, (_called(row, "b_", called), row["b_regime"], choice_of(row, "b_").kept.words))) for row in tied]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         sentences.append(f"Not distinguishable from it on this test split: {shown}.")
     ahead = [row for row in rivals if row["ci_low"] is not None and row["ci_low"] > 0]
@@ -175,26 +179,33 @@ def _against_others(rivals: Sequence[dict[str, Any]], tied: Sequence[dict[str, A
 
 
 def _tuning(comparisons: Sequence[dict[str, Any]], metric: str, called: dict[Choice, str]) -> list[str]:
-    """What full fine-tuning changed for each encoder, beyond its interval or not."""
-    rows = [
-        r
-        for r in comparisons
-        if r["question"] == "tuning"
-        and r["metric"] == metric
-        and r["b_regime"] == "full"
-        and r["b_background"] == 1
-        and r["ci_low"] is not None
-    ]
+    """What tuning changed for each encoder, beyond its interval or not."""
+    rows = [r for r in _with_most_background(comparisons, "tuning", metric) if regime_of(r["b_regime"]).tunes]
     if not rows:
         return []
     word = _METRIC_WORDS[metric]
-    better = [f"{_called(r, 'a_', called)} ({r['difference']:+.3f})" for r in rows if r["ci_low"] > 0]
-    worse = [f"{_called(r, 'a_', called)} ({r['difference']:+.3f})" for r in rows if r["ci_high"] < 0]
-    even = [_called(r, "a_", called) for r in rows if r["ci_low"] <= 0 <= r["ci_high"]]
+    full = {r["b_regime"] for r in rows} == {"full"}
+
+    def who(row: Mapping[str, Any], *more: str) -> str:
+        told = ", ".join([*([] if full else [row["b_regime"]]), *more])
+        return _called(row, "a_", called) + (f" ({told})" if told else "")
+
+    better = [who(r, f"{r['difference']:+.3f}") for r in rows if r["ci_low"] > 0]
+    worse = [who(r, f"{r['difference']:+.3f}") for r in rows if r["ci_high"] < 0]
+    even = [who(r) for r in rows if r["ci_low"] <= 0 <= r["ci_high"]]
     parts = [f"raised the {word} of {', '.join(better)}"] if better else []
     parts += [f"lowered that of {', '.join(worse)}" if better else f"lowered the {word} of {', '.join(worse)}"] if worse else []
     parts += [f"made no difference that this test split can show for {', '.join(even)}"] if even else []
-    return [f"Full fine-tuning, against a linear probe on the frozen network, {'; '.join(parts)}."]
+    return [f"{'Full f' if full else 'F'}ine-tuning, against a linear probe on the frozen network, {'; '.join(parts)}."]
+
+
+def _with_most_background(comparisons: Sequence[dict[str, Any]], question: str, metric: str) -> list[dict[str, Any]]:
+    """The answers to a question that have an interval, at the largest share of background; at the first policy, where no share was tried."""
+    rows = [r for r in comparisons if r["question"] == question and r["metric"] == metric]
+    policies = [choice_of(r, "b_").kept for r in rows]
+    shares = [policy for policy in policies if policy.name == "share"]
+    wanted = max(shares, key=lambda policy: policy.amount) if shares else next(iter(policies), None)
+    return [r for r, policy in zip(rows, policies, strict=True) if policy == wanted and r["ci_low"] is not None]
 
 
 def _separation(best: Candidate, comparisons: Sequence[dict[str, Any]]) -> list[str]:
@@ -204,12 +215,10 @@ def _separation(best: Candidate, comparisons: Sequence[dict[str, Any]]) -> list[
 
 def _study(comparisons: Sequence[dict[str, Any]], metric: str, called: dict[Choice, str]) -> list[str]:
     """The study's first question, in one sentence a pair: frozen and knowing sound, against tuned and never having heard any."""
-    rows = [
-        r for r in comparisons if r["question"] == "study" and r["metric"] == metric and r["b_background"] == 1 and r["ci_low"] is not None
-    ]
+    rows = _with_most_background(comparisons, "study", metric)
     word = _METRIC_WORDS[metric]
     sentences = [
-        f"{_called(r, 'a_', called)} frozen against {_called(r, 'b_', called)} fully tuned: {word} {r['a_value']:.3f} against {r['b_value']:.3f}, tuned minus frozen "
+        f"{_called(r, 'a_', called)} frozen against {_called(r, 'b_', called)} {regime_of(r['b_regime']).words}: {word} {r['a_value']:.3f} against {r['b_value']:.3f}, tuned minus frozen "
         f"{r['difference']:+.3f} ({r['ci_low']:+.3f} to {r['ci_high']:+.3f})"
         for r in rows
     ]
@@ -225,6 +234,11 @@ def _caveats(candidates: Sequence[Candidate], dataset: Dataset, *, unsure: bool)
     if unfinished := [c.describe() for c in candidates if not c.complete]:
         sentences.append(
             f"Not all folds and seeds of {', '.join(unfinished)} could be completed (skipped.csv): not compared with the others."
+        )
+    if len(compared(c.choice for c in candidates)) < len(candidates):
+        sentences.append(
+            "What had background dropped from train, valid and test (clean-all) was judged on other test windows: its scores are not compared with the "
+            "others', and it had no part in the choice."
         )
     random_weights = sorted({c.encoder for c in candidates if c.pretraining == "none" and c.encoder.endswith(":random")})
     if random_weights:

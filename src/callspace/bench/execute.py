@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from callspace.adaptation.finetune import finetune, head_probabilities
+from callspace.adaptation.background import CLEAN_ALL, policy_of, without_background
+from callspace.adaptation.finetune import finetune
+from callspace.adaptation.regimes import regime_of
 from callspace.bench.plan import Cell, Reading
 from callspace.bench.protocols import Protocol
 from callspace.datasets import Dataset
@@ -33,8 +35,8 @@ from callspace.embedding.store import Embeddings
 from callspace.encoders.contract import Encoder
 from callspace.encoders.load import load_encoder
 from callspace.evaluation.judge import judge
-from callspace.evaluation.predictions import head_predictions
 from callspace.evaluation.scores import rows as score_rows
+from callspace.evaluation.tuned import predictions_of_head, tuned_scores
 from callspace.progress import Progress
 from callspace.tables import MAPS, RESULTS, from_rows, read_json, write_csv, write_json, write_parquet
 
@@ -47,6 +49,7 @@ HISTORY = pa.schema(
         ("pool", pa.string()),
         ("regime", pa.string()),
         ("background", pa.float64()),
+        ("policy", pa.string()),
         ("fold", pa.int32()),
         ("seed", pa.int64()),
         ("learning_rate", pa.float64()),
@@ -121,19 +124,24 @@ def run_cell(
     part.mkdir(parents=True)
     found = _Found(_described(cell, dataset, frozen.encoder, protocol))
     tuned = None
-    if cell.regime != "frozen":
-        tuned = _fit(cell, dataset, frozen, protocol, device, progress)
-        tuned.save(part / "encoder")
-        write_csv(from_rows([cell.factors() | row for row in tuned.card["history"]], HISTORY), part / "history.csv")
-        found.about |= {name: tuned.card[name] for name in ("valid_score", "chosen", "train_windows")}
-    if tuned is not None and cell.regime == "full":
+    regime = regime_of(cell.regime)
+    if cell.policy == CLEAN_ALL:
+        dataset = without_background(dataset)
+    if regime.head:
+        tuned = _fit(run, cell, dataset, frozen, protocol, device, progress)
+        write_csv(from_rows(_history(cell, tuned), HISTORY), part / "history.csv")
+        found.about |= {name: tuned.card[name] for name in ("valid_score", "chosen", "train_windows", "trials", "trained_parameters")}
+        found.about["notes"] += tuned.card.get("notes", [])
+    if tuned is not None and regime.changes_embedding:
         vectors = embed(dataset, tuned, device=device, progress=progress).vectors
     else:
         vectors = frozen.embeddings(cell).vectors
     seconds_fit = time.perf_counter() - start
     if tuned is not None:
-        _read_head(found, tuned, vectors, dataset, protocol)
-    if cell.regime != "linear":  # a linear head leaves the embedding as it is: its structure is the frozen one's
+        found.predictions.append(predictions_of_head(dataset, tuned, *_of_test(dataset, vectors), protocol.label_rule))
+        tuned.card["scores"] = tuned_scores(dataset, tuned, vectors=vectors, n_bootstrap=protocol.bootstrap)
+        tuned.save(part / "encoder")
+    if not regime.head or regime.changes_embedding:  # a head leaves the embedding as it is: its structure is the frozen one's
         _judge(found, cell, vectors, dataset, protocol, progress)
     predictions = _joined(found.predictions)
     scored = score_rows(predictions, dataset.labels, dataset.task, n_bootstrap=protocol.bootstrap, seed=0)
@@ -165,33 +173,38 @@ def _described(cell: Cell, dataset: Dataset, encoder: Encoder, protocol: Protoco
     return cell.factors() | {
         "dataset": dataset.name,
         "pretraining": encoder.spec.pretraining,
-        "recipe": protocol.recipe.name if cell.regime == "full" else "",
+        "recipe": protocol.recipe.name if regime_of(cell.regime).tunes else "",
         "protocol": protocol.name,
     }
 
 
-def _fit(cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protocol: Protocol, device: str | None, progress: Progress) -> Encoder:
+def _fit(run: Path, cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protocol: Protocol, device: str | None, progress: Progress) -> Encoder:
+    policy = policy_of(cell.background, cell.policy)
+    probe = not regime_of(cell.regime).tunes or protocol.recipe.probe_first or bool(regime_of(cell.regime).recipe.get("probe_first"))
     return finetune(
         dataset,
         frozen.read_as(cell),
         cell.regime,
-        cell.background,
+        policy,
         cell.seed,
         recipe=protocol.recipe_for(frozen.encoder.spec.name),
-        embeddings=frozen.embeddings(cell) if cell.regime == "linear" else None,
+        trials=protocol.trials if regime_of(cell.regime).tunes else 0,
+        devices=protocol.devices,
+        embeddings=frozen.embeddings(cell) if probe or policy.plain.kind == "hard" else None,
         device=device,
+        checkpoint=run / "fits" / f"{cell.name}.pt",
         progress=progress,
     )
 
 
-def _read_head(found: _Found, tuned: Encoder, vectors: np.ndarray, dataset: Dataset, protocol: Protocol) -> None:
-    """What the regime's own head says of the test windows."""
-    assert tuned.head is not None
-    test = dataset.rows("test")
-    probabilities = head_probabilities(tuned.head, vectors[test], dataset.task)
-    found.predictions.append(
-        head_predictions(probabilities, dataset.windows.take(test), dataset.labels, dataset.task, label_rule=protocol.label_rule)
-    )
+def _history(cell: Cell, tuned: Encoder) -> list[dict[str, Any]]:
+    """Rows of `HISTORY`; a probe's settings beyond the learning rate are in its trials."""
+    return [cell.factors() | {name: value for name, value in row.items() if name in HISTORY.names} for row in tuned.card["history"]]
+
+
+def _of_test(dataset: Dataset, vectors: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    rows = dataset.rows("test")
+    return vectors[rows], rows
 
 
 def _judge(found: _Found, cell: Cell, vectors: np.ndarray, dataset: Dataset, protocol: Protocol, progress: Progress) -> None:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from callspace.adaptation.regimes import check_regime
+from callspace.adaptation.background import CLEAN_ALL, BackgroundPolicy, parse_policy, policy_of
+from callspace.adaptation.regimes import check_regime, regime_of
 from callspace.bench.protocols import Protocol
 from callspace.datasets import Dataset
 from callspace.embedding.store import window_keys
@@ -27,6 +28,7 @@ PLAN = pa.schema(
         ("pool", pa.string()),
         ("regime", pa.string()),
         ("background", pa.float64()),
+        ("policy", pa.string()),
         ("fold", pa.int32()),
         ("seed", pa.int64()),
     ]
@@ -42,13 +44,32 @@ class Reading(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a user chooses: encoder, regime, background policy, and where the embedding is read; folds and seeds are repetitions of it."""
+    """What a user chooses: encoder, regime, background policy, and where the embedding is read; folds and seeds are repetitions of it.
+
+    `background` is the policy's amount and `policy` its kind, as in the tables.
+    """
 
     encoder: str
     regime: str
     background: float
     layer: str
     pool: str
+    policy: str = "share"
+
+    @property
+    def kept(self) -> BackgroundPolicy:
+        """The background policy."""
+        return policy_of(self.background, self.policy)
+
+    @property
+    def clean(self) -> bool:
+        """Whether it is judged on test windows without background, so that it compares only with others that are."""
+        return self.policy == CLEAN_ALL
+
+    @property
+    def frozen(self) -> Choice:
+        """The same encoder left frozen, judged on the same test windows."""
+        return self._replace(regime="frozen") if self.clean else self._replace(regime="frozen", background=1.0, policy="share")
 
 
 @dataclass(frozen=True)
@@ -67,11 +88,12 @@ class Cell:
     seed: int
     reading: str = ""
     name: str = ""
+    policy: str = "share"
 
     @property
     def choice(self) -> Choice:
         """The choice that the cell is a repetition of."""
-        return Choice(self.encoder, self.regime, self.background, self.layer, self.pool)
+        return Choice(self.encoder, self.regime, self.background, self.layer, self.pool, self.policy)
 
     def factors(self) -> dict[str, Any]:
         """The columns of the results that say which cell a row is of."""
@@ -80,8 +102,8 @@ class Cell:
     def describe(self) -> str:
         """'resnet18:random, full, background 0.1, fold 2, seed 1', as short as it can be."""
         parts = [self.encoder, *([self.reading] if self.reading else []), self.regime]
-        if self.background != 1:
-            parts.append(f"background {self.background:g}")
+        if (policy := self.choice.kept) != BackgroundPolicy():
+            parts.append(f"background {policy.text}")
         if self.fold is not None:
             parts.append(f"fold {self.fold}")
         return ", ".join(parts) + (f", seed {self.seed}" if self.seed else "")
@@ -91,7 +113,7 @@ def make_plan(
     dataset: Dataset,
     encoders: Sequence[str],
     regimes: Sequence[str],
-    background: Sequence[float],
+    background: Sequence[BackgroundPolicy | str | float],
     protocol: Protocol,
     *,
     seeds: int | None = None,
@@ -113,49 +135,92 @@ def make_plan(
     readings : dict
         Where each encoder's embeddings are read: a cell each.
     """
-    check_factors(encoders, regimes, background)
-    notes = []
-    shares = list(dict.fromkeys(background))
-    if dataset.task == "classification" and shares != [1.0]:
-        notes.append("Clips have no background windows: --background does not apply.")
-        shares = [1.0]
-    if still := [name for name in encoders if not trainable[name] and "full" in regimes]:
-        notes.append(f"{', '.join(still)} cannot be fine-tuned: frozen and linear only.")
+    check_factors(encoders, regimes, background, clean_all_allowed=protocol.clean_all)
+    policies, notes = _policies(dataset, [parse_policy(policy, clean_all_allowed=True) for policy in background])
+    asked = [regime_of(regime) for regime in dict.fromkeys(check_regime(regime) for regime in regimes)]
+    if (still := [name for name in dict.fromkeys(encoders) if not trainable[name]]) and any(regime.tunes for regime in asked):
+        rest = ", ".join(regime.name for regime in asked if not regime.tunes)
+        notes.append(f"{', '.join(still)} cannot be fine-tuned" + (f": {rest} only." if rest else "."))
     data = dataset.fingerprint(), hashlib.sha256("".join(window_keys(dataset)).encode()).hexdigest()
     # All repetitions of a choice stand together, so that it can be weighed as soon as they are done.
     cells = [
-        _named(Cell(encoder, layer, pool, regime, share, fold, seed, words), data, protocol, sources[encoder])
+        _named(
+            Cell(encoder, layer, pool, regime.name, policy.amount, fold, seed, words, policy=policy.name), data, protocol, sources[encoder]
+        )
         for encoder in dict.fromkeys(encoders)
         for layer, pool, words in readings[encoder]
-        for regime in dict.fromkeys(regimes)
-        if regime != "full" or trainable[encoder]
-        # Probes on a frozen encoder are judged with all background; only what is fitted has a policy.
-        for share in ([1.0] if regime == "frozen" else shares)
-        for fold, seed in itertools.product(folds, range(seeds or protocol.seeds))
+        for regime in asked
+        if trainable[encoder] or not regime.tunes
+        for policy in (_judged_frozen(policies) if regime.name == "frozen" else policies)
+        for fold, seed in itertools.product(folds, _seeds(seeds, protocol))
     ]
     if not cells:
         raise CallspaceError(f"nothing to do: {notes[-1] if notes else 'no cell is left'}")
     return cells, notes
 
 
-def check_factors(encoders: Sequence[str], regimes: Sequence[str], background: Sequence[float]) -> None:
-    """Refuse unknown regimes, impossible shares and empty lists."""
+def _seeds(count: int | None, protocol: Protocol) -> range:
+    return range(protocol.first_seed, protocol.first_seed + (count or protocol.seeds))
+
+
+def check_factors(
+    encoders: Sequence[str],
+    regimes: Sequence[str],
+    background: Sequence[BackgroundPolicy | str | float],
+    *,
+    clean_all_allowed: bool = False,
+) -> None:
+    """Refuse unknown regimes, background policies that there are not or that the protocol does not allow, and empty lists."""
     for regime in regimes:
         check_regime(regime)
-    for share in background:
-        if not 0 <= share <= 1:
-            raise CallspaceError(f"--background takes shares from 0 to 1, not {share:g}")
+    for policy in background:
+        parse_policy(policy, clean_all_allowed=clean_all_allowed)
     if not encoders or not regimes or not background:
-        raise CallspaceError("a bench needs at least one encoder, one regime and one share of background")
+        raise CallspaceError("a bench needs at least one encoder, one regime and one background policy")
+
+
+def _judged_frozen(policies: Sequence[BackgroundPolicy]) -> list[BackgroundPolicy]:
+    """A frozen encoder's: only what is fitted has a policy, so that it is judged once on each set of test windows that others are."""
+    clean = [policy for policy in policies if policy.kind == CLEAN_ALL]
+    return [*([BackgroundPolicy()] if len(clean) < len(policies) else []), *clean]
+
+
+def _policies(dataset: Dataset, given: Sequence[BackgroundPolicy]) -> tuple[list[BackgroundPolicy], list[str]]:
+    """The policies that differ on this dataset, and sentences on those that keep all, nothing, or what another keeps."""
+    if dataset.task == "classification":
+        said = ["Clips have no background windows: --background does not apply."] if [p.text for p in given] != ["1"] else []
+        return [BackgroundPolicy()], said
+    train = dataset.counts()["train"]
+    background, labelled = train["background"], train["windows"] - train["background"]
+    said = []
+    for policy in dict.fromkeys(given):
+        kept = policy.kept(background, labelled)
+        if policy.plain != policy:
+            said.append(f"Background policy {policy.text} is {policy.plain.text}: there is nothing to choose among.")
+        elif policy.kind == "ratio" and kept == background:
+            said.append(f"Background policy {policy.text} keeps all {background:,} background windows of train, as 1 does.")
+        elif policy.amount and not kept:
+            said.append(f"Background policy {policy.text} keeps none of the {background:,} background windows of train.")
+    if any(policy.kind == CLEAN_ALL for policy in given):
+        said.append(
+            "Background policy clean-all: background is left out of train, valid and test, as in the study. Its scores are of other test "
+            "windows and are not compared with the others'; whether background is told from calls is then not measured."
+        )
+    return list(dict.fromkeys(policy.plain for policy in given)), said
 
 
 def _named(cell: Cell, data: tuple[str, str], protocol: Protocol, source: str) -> Cell:
     digest = hashlib.sha256(repr((asdict(cell), data, protocol.text, source)).encode()).hexdigest()[:8]
     called = f"{cell.encoder} {cell.reading}".strip()
-    parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", called)[-60:], cell.regime, f"bg{cell.background:g}"]
+    parts = [_in_a_name(called)[-60:], _in_a_name(cell.regime), f"bg{_in_a_name(cell.choice.kept.text)}"]
     if cell.fold is not None:
         parts.append(f"fold{cell.fold}")
     return replace(cell, name="_".join([*parts, f"seed{cell.seed}", digest]))
+
+
+def _in_a_name(text: str) -> str:
+    """What can stand in the name of a folder anywhere."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
 
 
 def plan_table(cells: Sequence[Cell]) -> pa.Table:

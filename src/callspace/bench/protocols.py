@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +24,11 @@ _Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Training(BaseModel):
-    """The fields of `callspace.adaptation.recipes.Recipe`, which says what they mean, and the rates of single encoders."""
+    """The fields of `callspace.adaptation.recipes.Recipe`, which says what they mean, and how recipes are come by.
+
+    `learning_rates_of` are the rates of single encoders; `trials` those of a search for a better recipe, judged on valid, 0 for none;
+    `devices` how many share each batch.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,11 +56,13 @@ class _Training(BaseModel):
     loss: Literal["plain", "focal", "asymmetric"] = "plain"
     class_weights: Literal["none", "sqrt", "balanced"] = "none"
     logit_adjustment: float = Field(default=0.0, ge=0)
+    trials: int = Field(default=0, ge=0)
+    devices: int = Field(default=1, ge=1)
 
     def recipe(self, name: str) -> Recipe:
         """The recipe that all encoders without rates of their own have."""
         return Recipe(
-            name=name, learning_rates=tuple(self.learning_rates), **self.model_dump(exclude={"learning_rates", "learning_rates_of"})
+            name=name, learning_rates=tuple(self.learning_rates), **self.model_dump(exclude={"learning_rates", "learning_rates_of", "trials", "devices"})
         )
 
 
@@ -67,15 +73,50 @@ class _File(BaseModel):
     seeds: int = Field(ge=1)
     spaces: list[str] = Field(min_length=1)
     clusterers: list[str] = Field(min_length=1)
+    first_seed: int = Field(default=0, ge=0)
     label_rule: Literal["first", "drop"] = "first"
     bootstrap: int = Field(default=1000, ge=0)
     front_end: Literal["logmel", "power"] = "logmel"
+    layers: dict[str, str] = {}
+    clean_all: bool = False
+    study_defects: bool = False
+    deviations: list[str] = []
     training: _Training
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A protocol, checked. `text` is the file as the user can read it."""
+    """A protocol, checked.
+
+    Attributes
+    ----------
+    name : str
+        ``NAME (changed)`` where entries of the file were changed.
+    seeds, first_seed : int
+        Each cell is repeated with the seeds `first_seed`, `first_seed` + 1, ...
+    spaces, clusterers : tuple[str, ...]
+    label_rule : str
+    bootstrap : int
+    front_end : str
+        Of the vision encoders.
+    recipe : Recipe
+    rates_of : dict
+        Learning rates of single encoders.
+    trials : int
+        Of a search for a better recipe than `recipe`, judged on valid; 0 for none.
+    devices : int
+        How many share each batch.
+    layers : dict
+        Where embeddings are read when the user names no layer, by encoder or family.
+    clean_all : bool
+        Whether background may be left out of valid and test too, which only repeats the study.
+    study_defects : bool
+        Whether two defects of the study's input are repeated; see `callspace.encoders.defects`.
+    deviations : tuple[str, ...]
+        Sentences on what differs from the study, for the provenance and the report; none for a protocol that does not repeat it.
+    text : str
+        The file as the user can read it.
+    """
 
     name: str
     seeds: int
@@ -87,6 +128,17 @@ class Protocol:
     recipe: Recipe
     rates_of: dict[str, tuple[float, ...]]
     text: str
+    first_seed: int = 0
+    layers: dict[str, str] = field(default_factory=dict)
+    clean_all: bool = False
+    study_defects: bool = False
+    deviations: tuple[str, ...] = ()
+    trials: int = 0
+    devices: int = 1
+
+    def layer_for(self, encoder: str, family: str = "") -> str | None:
+        """Where the protocol reads an encoder: by its full name, without ``:random``, or by its family; None for its own default."""
+        return next((self.layers[name] for name in (encoder, encoder.split(":", maxsplit=1)[0], family) if name in self.layers), None)
 
     def recipe_for(self, encoder: str) -> Recipe:
         """The training recipe of an encoder: by its full name, without ``:random``, by its family (before the first ``-``), or the common one."""
@@ -123,7 +175,7 @@ def load_protocol(name: str | Path, changes: Sequence[str] = ()) -> Protocol:
     elif Path(name).is_file():
         text = _read(Path(name))
     else:
-        raise CallspaceError(f"there is no protocol '{name}': choose {' or '.join(protocol_names())}, or name a TOML file")
+        raise CallspaceError(f"there is no protocol '{name}': choose {', '.join(protocol_names())}, or name a TOML file")
     for change in changes:
         text = changed(text, change)
     try:
@@ -137,6 +189,11 @@ def load_protocol(name: str | Path, changes: Sequence[str] = ()) -> Protocol:
         parse_space(space)
     if unknown := [clusterer for clusterer in file.clusterers if clusterer not in CLUSTERERS]:
         raise CallspaceError(f"protocol '{name}': there is no clusterer '{unknown[0]}'; there are {', '.join(CLUSTERERS)}")
+    _check_layers(file, name)
+    if file.study_defects and file.front_end != "power":
+        raise CallspaceError(
+            f"protocol '{name}': study_defects repeats defects of the study's own input: it goes with front_end = \"power\""
+        )
     training = file.training
     if changes:
         file.name = f"{file.name} (changed)"
@@ -149,9 +206,45 @@ def load_protocol(name: str | Path, changes: Sequence[str] = ()) -> Protocol:
         bootstrap=file.bootstrap,
         front_end=file.front_end,
         recipe=training.recipe(file.name),
+        trials=training.trials,
+        devices=training.devices,
         rates_of={key: tuple(rates) for key, rates in training.learning_rates_of.items()},
         text=text,
+        first_seed=file.first_seed,
+        layers=dict(file.layers),
+        clean_all=file.clean_all,
+        study_defects=file.study_defects,
+        deviations=tuple(_deviations(file)),
     )
+
+
+#: What is said of the two defects (`callspace.encoders.defects`) by a protocol that repeats the study.
+_MENDED = (
+    "A spectrogram is divided by its own maximum, not by that of its whole batch, where a clip's embedding would depend on its neighbours "
+    "(study_defects = true brings that back).",
+    "AVES hears 16 kHz, the rate it was trained at, not the dataset's own (study_defects = true brings that back).",
+)
+_REPEATED = (
+    "Two defects of the study are repeated on purpose (study_defects = true): a spectrogram is divided by the maximum of its whole batch, so that "
+    "embeddings depend on batch-mates and do not compare with those of any other protocol; and AVES hears the dataset's own rate as if it were 16 kHz.",
+)
+
+
+def _deviations(file: _File) -> list[str]:
+    if not file.deviations and not file.study_defects:
+        return []
+    return [*(_REPEATED if file.study_defects else _MENDED), *file.deviations]
+
+
+def _check_layers(file: _File, name: str | Path) -> None:
+    """Refuse an entry of [layers] that names no encoder and no family; whether an encoder has the layer is checked when it is asked for."""
+    if not file.layers:
+        return
+    from callspace.encoders.registry import FAMILIES, is_known
+
+    families = {where.partition(":")[0] for where in FAMILIES}
+    if unknown := [key for key in file.layers if key not in families and not is_known(key)]:
+        raise CallspaceError(f"protocol '{name}': layers.{unknown[0]}: there is no encoder and no family of encoders of that name")
 
 
 def changed(text: str, change: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from callspace.adaptation.background import BackgroundPolicy
 from callspace.bench.execute import frozen_encoder
 from callspace.bench.plan import Reading, check_factors
 from callspace.bench.protocols import Protocol, load_protocol
@@ -20,7 +21,7 @@ from callspace.tables import read_json
 if TYPE_CHECKING:
     from callspace.encoders.specs import EncoderSpec
 
-__all__ = ["Request", "check_request", "readings_of"]
+__all__ = ["Request", "check_request", "layer_of", "readings_of"]
 
 
 _REMEDIES: dict[type, str] = {
@@ -61,11 +62,12 @@ class Request:
 def check_request(
     encoders: Sequence[str],
     regimes: Sequence[str],
-    background: Sequence[float],
+    background: Sequence[BackgroundPolicy | str | float],
     *,
     layers: str | Mapping[str, str] | None = None,
     pool: str | Mapping[str, str] | None = None,
     protocol: str | Path = "fair",
+    changes: Sequence[str] = (),
     weights: Mapping[str, str | os.PathLike[str]] | None = None,
     skip_missing: bool = False,
     device: str | None = None,
@@ -73,14 +75,16 @@ def check_request(
 ) -> Request:
     """Check everything of a bench but its data; published weights that are not in the cache are downloaded.
 
+    `changes` are entries of the protocol to be changed; see `load_protocol`.
+
     Raises
     ------
     CallspaceError
         The first thing that is wrong: an unknown name, an impossible share, a protocol or device that is none, weights that are
         missing or cannot be read.
     """
-    check_factors(encoders, regimes, background)
-    chosen = load_protocol(protocol)
+    chosen = load_protocol(protocol, changes)
+    check_factors(encoders, regimes, background, clean_all_allowed=chosen.clean_all)
     where = str(choose_device(device))
     given = {name: str(path) for name, path in (weights or {}).items()}
     if unused := sorted(set(given) - set(encoders)):
@@ -88,7 +92,7 @@ def check_request(
     readings = {}
     for name in dict.fromkeys(encoders):
         with contextlib.suppress(MissingWeightsError, MissingDependencyError):  # said by the check of all weights, or left out there
-            readings[name] = readings_of(name, encoders, layers, pool)
+            readings[name] = readings_of(name, encoders, layers, pool, chosen)
     skipped: list[dict[str, Any]] = []
     sources = _check_all_weights(list(dict.fromkeys(encoders)), given, skip_missing, skipped, progress)
     for name, file in given.items():
@@ -160,9 +164,13 @@ def _registered(name: str) -> Any:
 
 
 def readings_of(
-    name: str, encoders: Sequence[str], layers: str | Mapping[str, str] | None, pool: str | Mapping[str, str] | None
+    name: str,
+    encoders: Sequence[str],
+    layers: str | Mapping[str, str] | None,
+    pool: str | Mapping[str, str] | None,
+    protocol: Protocol | None = None,
 ) -> list[Reading]:
-    """Where an encoder's embeddings are read; its own default, where nothing is asked of it.
+    """Where an encoder's embeddings are read; where the protocol reads it, or else its own default, where nothing is asked of it.
 
     A tuned encoder is read where it was tuned, whatever is asked of all encoders together.
 
@@ -178,7 +186,7 @@ def readings_of(
     if found is None:
         card = _card(name)
         return [Reading(card["layer"], card["pool"])]
-    own = found.layers[0], found.pools[0]
+    own = _own_layer(found, name, protocol), found.pools[0]
     names = [text.strip() for text in _asked(layers, name, own[0]).split(",")]
     chosen = list(found.layers) if names == ["all"] else [_layer(found, text, encoders) for text in names]
     pooled = _asked(pool, name, own[1])
@@ -190,6 +198,23 @@ def readings_of(
         Reading(layer, pooled, " ".join([*([layer] if layer != own[0] else []), *([pooled] if pooled != own[1] else [])]))
         for layer in dict.fromkeys(chosen)
     ]
+
+
+def _own_layer(found: EncoderSpec, name: str, protocol: Protocol | None) -> str:
+    """The layer that goes without saying."""
+    layer = None if protocol is None else protocol.layer_for(name, found.family)
+    if layer is None or layer in found.layers:
+        return layer or found.layers[0]
+    assert protocol is not None
+    raise CallspaceError(
+        f"protocol '{protocol.name}' reads '{name}' at the layer '{layer}', which it has not; it has {', '.join(found.layers[:13])}"
+    )
+
+
+def layer_of(name: str, protocol: Protocol) -> str | None:
+    """The layer that a protocol reads an encoder at; None for the encoder's own default, and for a tuned one."""
+    found = _registered(name)
+    return None if found is None else protocol.layer_for(found.name, found.family)
 
 
 def _asked(of: str | Mapping[str, str] | None, name: str, default: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from callspace.adaptation.regimes import regime_of
 from callspace.bench.choice import Candidate, best_of, choice_of, choose
 from callspace.bench.execute import HISTORY, cell_folder, read_cell
 from callspace.bench.plan import Cell, Choice
@@ -21,7 +22,7 @@ from callspace.tables import COMPARISONS, SUMMARY, from_rows, read_json, read_pa
 __all__ = ["COSTS", "keep_best_encoder", "main_key", "main_metric", "write_results"]
 
 COSTS = pa.schema(
-    [(name, HISTORY.field(name).type) for name in ("encoder", "layer", "pool", "regime", "background", "fold", "seed")]
+    [(name, HISTORY.field(name).type) for name in ("encoder", "layer", "pool", "regime", "background", "policy", "fold", "seed")]
     + [("seconds", pa.float64()), ("seconds_fit", pa.float64()), ("peak_mib", pa.float64())]
 )
 
@@ -141,7 +142,8 @@ def _summary_rows(own: Sequence[dict[str, Any]], averages: dict[Key, Average], p
         values.setdefault(key, []).append(row["value"])
         counts.setdefault(key, {})[row["fold"]] = row["n"]
     shared = {
-        name: own[0][name] for name in ("dataset", "encoder", "pretraining", "layer", "pool", "regime", "recipe", "background", "protocol")
+        name: own[0][name]
+        for name in ("dataset", "encoder", "pretraining", "layer", "pool", "regime", "recipe", "background", "policy", "protocol")
     }
     for key, found in averages.items():
         low, high = found.interval()
@@ -183,10 +185,10 @@ def _comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: D
     pretraining = {c.choice: c.pretraining for c in candidates}
     pairs: list[tuple[str, Choice, Choice]] = []
     for choice in averages:
-        frozen, whole = choice._replace(regime="frozen", background=1.0), choice._replace(background=1.0)
-        if choice.regime != "frozen" and frozen in averages:
-            pairs.append(("tuning", frozen, choice))
-        if choice.background != 1.0 and whole in averages:
+        if choice.regime != "frozen" and choice.frozen in averages:
+            pairs.append(("tuning", choice.frozen, choice))
+        whole = _with_most_background(choice, averages)
+        if whole is not None and whole != choice:
             pairs.append(("background", whole, choice))
     # The study's first question: a frozen network from sound against a tuned one that never heard any; each read in its own default way.
     read_otherwise = {c.choice for c in candidates if c.reading}
@@ -195,15 +197,25 @@ def _comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: D
         ("study", a, b)
         for a in asked
         for b in asked
-        if a.regime == "frozen" and b.regime == "full" and pretraining[a] in _AUDIO and pretraining[b] in ("none", "image")
+        if a.regime == "frozen" and regime_of(b.regime).tunes and a.clean == b.clean
+        if pretraining[a] in _AUDIO and pretraining[b] in ("none", "image")
     ]
     best = best_of(candidates)
     if best is not None:
-        pairs += [("best", best.choice, other) for other in averages if other != best.choice]
+        pairs += [("best", best.choice, other) for other in averages if other != best.choice and other.clean == best.choice.clean]
     for question, a, b in pairs:
         for key_a, key_b in _keys_compared(question, a, b, dataset.task, protocol):
             if key_a in averages[a] and key_b in averages[b]:
                 yield _comparison(dataset.name, question, a, b, averages[a][key_a], averages[b][key_b], key_b)
+
+
+def _with_most_background(choice: Choice, averages: Averages) -> Choice | None:
+    """The same encoder in the same regime with the largest share of background that was tried; none where the test windows are others."""
+    if choice.clean or choice.regime == "frozen":
+        return None
+    alike = choice._replace(background=0.0, policy="share")
+    shares = [other for other in averages if other.policy == "share" and other._replace(background=0.0) == alike]
+    return max(shares, key=lambda other: other.background, default=None)
 
 
 def _keys_compared(question: str, a: Choice, b: Choice, task: str, protocol: Protocol) -> list[tuple[Key, Key]]:

@@ -7,6 +7,7 @@ import typer
 from callspace.cli.models_check import check
 from callspace.cli.models_files import download, verify
 from callspace.cli.models_list import list_models
+from callspace.cli.models_share import export, push
 from callspace.cli.models_show import show
 
 __all__ = ["app"]
@@ -26,3 +27,5 @@ app.command("show")(show)
 app.command("download")(download)
 app.command("verify")(verify)
 app.command("check")(check)
+app.command("export")(export)
+app.command("push")(push)

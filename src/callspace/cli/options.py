@@ -10,6 +10,7 @@ import typer
 from callspace.errors import CallspaceError
 
 if TYPE_CHECKING:
+    from callspace.adaptation.background import BackgroundPolicy
     from callspace.datasets import Dataset
     from callspace.encoders.contract import Encoder
     from callspace.progress import Progress
@@ -180,6 +181,16 @@ Layers = Annotated[
         "--layer", metavar="LAYER", help="Where embeddings are read: 6, or 4,8,12, or all, or NAME=6 for one encoder; may be repeated."
     ),
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change an entry of the protocol, such as training.max_epochs=15; may be repeated."),
+]
+Augment = Annotated[str | None, typer.Option("--augment", metavar="LEVEL", help="off, light or strong; the protocol's otherwise.")]
+Tune = Annotated[
+    int | None,
+    typer.Option("--tune", metavar="N", min=0, help="Search for a better recipe in N trials, on valid alone (needs Optuna)."),
+]
+Devices = Annotated[int | None, typer.Option("--devices", metavar="N", min=1, help="So many devices share each batch of a fit.")]
 Layer = Annotated[
     str | None, typer.Option("--layer", metavar="LAYER", help="Where the embedding is read, such as 6; the encoder's own otherwise.")
 ]
@@ -224,12 +235,17 @@ def comma_list(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def shares(text: str) -> list[float]:
-    """Shares of background from '1,0.1,0'."""
-    try:
-        return [float(item) for item in comma_list(text)]
-    except ValueError:
-        raise CallspaceError(f"--background takes shares from 0 to 1 with commas between, such as 1,0.1,0, not '{text}'") from None
+def shares(text: str) -> list[BackgroundPolicy]:
+    """Background policies from '1,0.1,ratio:2,hard:0.1+class'; whether the protocol has each is checked with the other factors."""
+    from callspace.adaptation.background import parse_policy
+
+    return [parse_policy(item, clean_all_allowed=True) for item in comma_list(text)]
+
+
+def all_changes(changes: list[str] | None, augment: str | None, tune: int | None, devices: int | None) -> list[str]:
+    """What --set and its short forms change in the protocol."""
+    short = {"augment": augment, "trials": tune, "devices": devices}
+    return [*(changes or []), *(f"training.{name}={value}" for name, value in short.items() if value is not None)]
 
 
 def weights_by_name(pairs: list[str] | None) -> dict[str, str]:

@@ -86,10 +86,13 @@ def read_ahead(
     sample_rate_hz: int,
     *,
     cache: WaveformCache | None = None,
+    change: Callable[[Frame, np.ndarray], np.ndarray] | None = None,
     threads: int = _THREADS,
     ahead: int = _AHEAD,
 ) -> Iterator[tuple[list[Frame], list[np.ndarray]]]:
     """Decode batches of frames in threads, at most `ahead` of them before they are asked for, and give them back in order.
+
+    `change` is applied to each waveform in the threads, after the cache: training augments there.
 
     `sample_rate_hz` is the encoder's. Where the dataset is heard at another speed, so many samples make up the recordings' seconds that
     at the encoder's rate they sound at that speed.
@@ -100,7 +103,7 @@ def read_ahead(
         waveforms: list[np.ndarray] = []
         for recording, frames in itertools.groupby(batch, key=lambda frame: frame.recording):
             waveforms += _read_frames(dataset, recording, list(frames), sample_rate_hz, cache)
-        return waveforms
+        return waveforms if change is None else [change(frame, waveform) for frame, waveform in zip(batch, waveforms, strict=True)]
 
     waiting: deque[tuple[list[Frame], Future[list[np.ndarray]]]] = deque()
     iterator = iter(batches)

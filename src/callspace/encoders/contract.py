@@ -27,23 +27,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from callspace.encoders.parts import SAMPLES_AT_ONCE, Block, Parts
+from callspace.encoders.pooling import describe_pooler
 from callspace.encoders.specs import EncoderSpec, Pretraining, Weights, layer_name
 from callspace.errors import CallspaceError
 
-__all__ = ["Encoder", "EncoderSpec", "Pretraining", "Weights", "end_to_end", "equal_parts", "group_by_length"]
+__all__ = ["Block", "Encoder", "EncoderSpec", "Pretraining", "Weights", "end_to_end", "equal_parts", "group_by_length"]
 
 #: What a clip has over the length that a network takes, or over whole windows of it, is left out up to this share of that length: codecs and
 #: rounding add as much.
 _SPARE = 0.01
-#: Samples that go through a network at once where no gradient is wanted: 32 clips of 10 s at 16 kHz. A bound on memory, without effect on
-#: the result.
-_SAMPLES_AT_ONCE = 32 * 10 * 16_000
+_SAMPLES_AT_ONCE = SAMPLES_AT_ONCE
 
 
-class Encoder(nn.Module):
+class Encoder(Parts):
     """Base class of the torch encoders. A subclass sets `network` and defines `_embed`, or `_embed_layers` where it has several layers.
 
-    All that training changes lies in `network` (and `head`): a front end has no parameters and no state worth keeping.
+    All that training changes lies in `network` (and `head` and `pooler`): a front end has no parameters and no state worth keeping. How
+    an encoder is taken apart (its blocks, where it can be cut, its tokens) is `callspace.encoders.parts`.
     """
 
     #: The bare published module: answers what the reference implementation answers to the same input.
@@ -69,10 +70,16 @@ class Encoder(nn.Module):
         chosen = spec.front_end if front_end is None else _chosen("front end", front_end, front_ends, spec.name)
         self.spec: EncoderSpec = replace(spec, front_end=chosen, embedding_dim=spec.dim_of(self.layer, self.pool))
         self.head = None
+        self.pooler = None
         self.labels = None
         self.card = {}
         self.origin = {}
         self._sample_rate_hz = spec.sample_rate_hz
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "pooler":  # the embedding is what it makes
+            self.spec = replace(self.spec, embedding_dim=self._registered.dim_of(self.layer, self.pool) if value is None else value.dim)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -122,12 +129,17 @@ class Encoder(nn.Module):
         """
         chosen = tuple(self.spec.layers if layers is None else layers)
         waveforms, lengths = self._checked(waveforms, lengths)
-        return dict(zip(chosen, self._layers_of_batch(waveforms, lengths, chosen), strict=True))
+        others = chosen if self.pooler is None else tuple(layer for layer in chosen if layer != self.layer)
+        found = self._layers_of_batch(waveforms, lengths, others) if others else []
+        vectors = {layer: _single(vector) for layer, vector in zip(others, found, strict=True)}
+        if self.pooler is not None and self.layer in chosen:
+            vectors[self.layer] = self.pooler(*self.tokens(waveforms, lengths)).float()
+        return {layer: vectors[layer] for layer in chosen}
 
     def at(self, layer: str | None = None, pool: str | None = None) -> Encoder:
         """The same encoder read at another layer or pooled otherwise; it shares the network, so train one of them only.
 
-        A head stays behind, with its labels: it was fitted to what was read before.
+        A head stays behind, with its labels, and so does a pooler: they were fitted to what was read before.
         """
         other = copy.copy(self)
         other._modules = self._modules.copy()  # or a head or a front end that one gets later would be the other's too
@@ -135,9 +147,9 @@ class Encoder(nn.Module):
             self.layer if layer is None else _chosen("layer", layer_name(layer, self.spec.layers), self.spec.layers, self.spec.name)
         )
         other.pool = self.pool if pool is None else _chosen("pool", pool, self.spec.pools, self.spec.name)
-        other.spec = replace(self.spec, embedding_dim=self._registered.dim_of(other.layer, other.pool))
         if (other.layer, other.pool) != (self.layer, self.pool):
             other.head = other.labels = None
+            other.pooler = None
         return other
 
     def _layers_of_batch(self, waveforms: Tensor, lengths: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
@@ -159,7 +171,7 @@ class Encoder(nn.Module):
         sums: list[Tensor] | None = None
         for start in starts:
             found = self._embed_layers(waveforms[:, start : start + size], layers)
-            sums = found if sums is None else [total + more for total, more in zip(sums, found, strict=True)]
+            sums = found if sums is None else [total.float() + more for total, more in zip(sums, found, strict=True)]
         assert sums is not None
         return [total / len(starts) for total in sums]
 
@@ -233,7 +245,16 @@ class Encoder(nn.Module):
         for key, value in sorted(self.network.state_dict().items()):
             digest.update(f"{key}|{value.dtype}|{tuple(value.shape)}".encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        if self.pooler is not None:
+            digest.update(repr(describe_pooler(self.pooler)).encode())
+            for key, value in sorted(self.pooler.state_dict().items()):
+                digest.update(f"pooler.{key}".encode() + value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def _single(vectors: Tensor) -> Tensor:
+    """Half precision, as `torch.autocast` leaves it, to single; anything else as it is, for the conformance suite to find."""
+    return vectors.float() if vectors.dtype in (torch.bfloat16, torch.float16) else vectors
 
 
 def _chosen(what: str, value: str | None, choices: tuple[str, ...], name: str) -> str:

@@ -57,7 +57,11 @@ class FixedWindowEncoder(Encoder):
                 shares.append(torch.full((len(rows), 1), 1 / len(starts), device=waveforms.device))
         seen, share = self._look(torch.cat(pictures), layers), torch.cat(shares)
         owner = torch.cat(owners)
-        return [found.new_zeros(len(waveforms), found.shape[1]).index_add(0, owner, found * share) for found in seen]
+        sums = waveforms.new_zeros
+        return [sums(len(waveforms), found.shape[1]).index_add(0, owner, found.float() * share) for found in seen]
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        return self._picture(waveforms)
 
 
 def decibels(power: Tensor, *, floor: float = 1e-10, range_db: float | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from callspace.encoders.downloads import cached_weights
 from callspace.encoders.licences import say_once
 from callspace.encoders.placing import hub_revision, published_sums
 from callspace.encoders.registry import RANDOM, Entry, find, is_known, split_name
+from callspace.encoders.shared import PREFIX, shared_folder
 from callspace.errors import CallspaceError, MissingWeightsError
 from callspace.progress import SILENT, Progress
 
@@ -45,7 +46,7 @@ def load_encoder(
     Parameters
     ----------
     name_or_path : str or path
-        ``NAME`` (published weights), ``NAME:random``, or the folder of a saved encoder.
+        ``NAME`` (published weights), ``NAME:random``, the folder of a saved encoder, or ``hub:USER/NAME[@COMMIT]`` for one on the hub.
     weights : "random" | path, optional
         Random weights, or a file in the published layout; the published ones (from the cache, or downloaded) when not given.
     layer, pool, front_end : str, optional
@@ -69,7 +70,7 @@ def load_encoder(
     >>> load_encoder("resnet18:random", sample_rate_hz=16_000).spec.embedding_dim
     512
     """
-    if (folder := saved_folder(name_or_path)) is not None:
+    if (folder := saved_folder(name_or_path, progress)) is not None:
         return _tuned(folder, progress, {"weights": weights, "layer": layer, "pool": pool, "front end": front_end})
     request = _request(str(name_or_path), weights)
     choices = _choices(request.spec, layer, pool, front_end)
@@ -101,7 +102,7 @@ def check_weights(name_or_path: str | Path, weights: str | Path | None = None, *
     MissingWeightsError, CallspaceError
         As `load_encoder`.
     """
-    if (folder := saved_folder(name_or_path)) is not None:
+    if (folder := saved_folder(name_or_path, progress)) is not None:
         _no_choice(folder, {"weights": weights})
         from callspace.encoders.saved import network_file
 
@@ -111,8 +112,10 @@ def check_weights(name_or_path: str | Path, weights: str | Path | None = None, *
     return _weights_path(request, progress)
 
 
-def saved_folder(name_or_path: str | Path) -> Path | None:
-    """The folder that is meant, or None where an encoder's name is."""
+def saved_folder(name_or_path: str | Path, progress: Progress = SILENT) -> Path | None:
+    """The folder that is meant, or None where an encoder's name is; of ``hub:USER/NAME``, fetched first where it is not here."""
+    if isinstance(name_or_path, str) and name_or_path.startswith(PREFIX):
+        return shared_folder(name_or_path, progress)
     if (isinstance(name_or_path, str) or name_or_path.is_file()) and is_known(str(name_or_path)):
         return None
     path = Path(name_or_path).expanduser()

@@ -1,7 +1,8 @@
 """A model file as an encoder: ``--encoders ./my_model.onnx:rate=32000:output=embedding``, without code.
 
 What the file does not say is said after it, in ``:key=value`` parts, or in a file beside it with the same name and the suffix
-``.toml`` (the parts win). Most of it is read from the model where it is left out.
+``.toml`` (the parts win). Most of it is read from the model where it is left out; an ONNX file that `callspace models export` wrote says
+all of it itself.
 
 =====================  ===============================================================================================================
 rate_hz (rate)         the waveform's sample rate in hertz; needed by a file that takes waveforms, unless ``window`` is given and the
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
     from callspace.encoders.registry import Entry
     from callspace.encoders.runtimes import Runtime, TensorInfo
 
-__all__ = ["ModelFileSettings", "find", "write_sidecar"]
+__all__ = ["METADATA", "ModelFileSettings", "find", "write_sidecar"]
+
+#: Under which key of an ONNX file's metadata its settings are, as JSON; what stands beside the file or after its name wins over them.
+METADATA = "callspace.model_file"
 
 _NAME = re.compile(r"(?P<file>.+?\.(?:onnx|tflite))(?P<parts>(?::.*)?)", re.IGNORECASE)
 _SHORT = {"rate": "rate_hz", "window": "window_s", "hop": "hop_s", "min_window": "min_window_s", "license": "licence"}
@@ -142,12 +146,26 @@ def _settings(path: Path, parts: str) -> ModelFileSettings:
         )
     pairs = [part.partition("=") for part in after]
     said |= _long({key: value for key, _, value in pairs}, f"what follows {path.name}")
+    inside = _said_inside(path)
+    if "licence" in said:  # what another licence means is another thing
+        inside.pop("terms", None)
     try:
-        return ModelFileSettings.model_validate(said)
+        return ModelFileSettings.model_validate(inside | said)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "it"
         raise CallspaceError(f"'{key}' of {path.name} can't be {first['input']!r}: {first['msg'].lower()}") from None
+
+
+def _said_inside(path: Path) -> dict[str, Any]:
+    """The settings in an ONNX file's own metadata; nothing where it has none, or none that are settings."""
+    from callspace.encoders.runtimes import open_model
+
+    try:
+        said = json.loads(open_model(path).metadata.get(METADATA, "{}"))
+    except ValueError:
+        return {}
+    return {key: value for key, value in said.items() if key in ModelFileSettings.model_fields} if isinstance(said, dict) else {}
 
 
 def _long(said: dict[str, Any], where: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from callspace.encoders.contract import Encoder
+from callspace.encoders.parts import called_targets, packed
 from callspace.encoders.registry import Entry
 from callspace.encoders.sequences import POOLS
 from callspace.encoders.specs import EncoderSpec, Weights
@@ -43,15 +44,37 @@ class ModuleEncoder(Encoder):
         self.network = network
 
     def _embed(self, waveforms: Tensor) -> Tensor:
+        answer = self._answer(waveforms)
+        return POOLS[self.pool](answer.float()) if answer.ndim == 3 else answer
+
+    def _answer(self, waveforms: Tensor) -> Tensor:
         lacking = round((self.spec.min_window_s or 0.0) * self.sample_rate_hz) - waveforms.shape[1]
         if lacking > 0:
             waveforms = nn.functional.pad(waveforms, (0, lacking))
-        answer = _checked_answer(self.network(waveforms), waveforms, self.spec.name)
-        return POOLS[self.pool](answer) if answer.ndim == 3 else answer
+        return _checked_answer(self.network(waveforms), waveforms, self.spec.name)
+
+    def _tokens_of_length(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        answers = [self._answer(part) for part in self._framed_parts(waveforms)]
+        return packed(torch.cat(answers, dim=1).float(), None) if answers[0].ndim == 3 else super()._tokens_of_length(waveforms)
+
+    @property
+    def token_dim(self) -> int:
+        """The dimension of the frames that the network answers with."""
+        return self._registered.dim_of(self.layer, "mean") if len(self.spec.pools) > 1 else super().token_dim
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """Those that require a gradient."""
-        return [parameter for parameter in super().backbone_parameters() if parameter.requires_grad]
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad] if self.spec.trainable else []
+
+    def lora_targets(self) -> list[str]:
+        """As `Parts.lora_targets`, of the modules that are called: an adapter on one whose weight is read past it would do nothing."""
+        return called_targets(self, lambda: self._embed(self._noise()))
+
+    def _noise(self) -> Tensor:
+        """A second of noise, or as much as the network takes."""
+        seconds = max(min(1.0, self.spec.max_window_s or 1.0), self.spec.min_window_s or 0.0)
+        noise = 0.1 * torch.randn(1, round(seconds * self.sample_rate_hz), generator=torch.Generator().manual_seed(0))
+        return noise.to(next((parameter.device for parameter in self.network.parameters()), torch.device("cpu")))
 
 
 def entry_of(module: Any, class_name: str, name: str, *, key: str, source: str, stamp: str = "", folder: Path | None = None) -> Entry:

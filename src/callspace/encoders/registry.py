@@ -29,6 +29,7 @@ RANDOM = ":random"
 #: "file:class" in `families/` to the names it builds, in the order in which they are listed.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "mfcc:MfccEncoder": ("mfcc",),
+    "small:SmallEncoder": ("callspace-small",),
     "alexnet:AlexNetEncoder": ("alexnet",),
     "resnet:ResNetEncoder": ("resnet18", "resnet50", "resnet152"),
     "swin:SwinEncoder": ("swin-s",),

@@ -123,6 +123,8 @@ class Runtime:
     outputs: tuple[TensorInfo, ...]
     #: The tensors that `run` gives.
     wanted: tuple[TensorInfo, ...]
+    #: What an ONNX file says of itself, in words of its maker's choice.
+    metadata: dict[str, str] = {}  # noqa: RUF012  empty for files that can't say anything
 
     def run(self, array: np.ndarray) -> list[np.ndarray]:
         """Run the model on its one input.
@@ -178,6 +180,7 @@ class OnnxModel(Runtime):
         session = self._start(str(self.path))
         self.inputs = tuple(_onnx_info(number, node) for number, node in enumerate(session.get_inputs()))
         self.outputs = tuple(_onnx_info(number, node) for number, node in enumerate(session.get_outputs()))
+        self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         self.wanted = tuple(self.tensor(which) for which in self._wanted) or self.outputs[:1]
         if inner := [info.name for info in self.wanted if info.number < 0]:
             session = self._start(self._with_outputs(inner))

@@ -6,6 +6,8 @@ card.json            format, encoder's name and version, layer, pool, front end,
 model.safetensors    the network's state, in the published layout: it serves as ``--weights NAME=model.safetensors`` too
 model.onnx, .tflite  in its place the model file itself, of an encoder that is one, and model.toml, what was said of it
 head.safetensors     the head's, where there is one
+pooler.safetensors   that of what pools its frames anew, where there is one
+README.md            the same for people, and for the Hugging Face hub; see `callspace.encoders.model_cards`. It is not read again
 ===================  ===============================================================================================
 
 The folder is written beside its final place and renamed: it is complete or absent.
@@ -23,16 +25,20 @@ import torch
 from torch import nn
 
 from callspace.encoders.contract import Encoder
+from callspace.encoders.defects import front_end_to_build, had_study_defects, with_study_defects
 from callspace.encoders.heads import build_head, describe_head
+from callspace.encoders.model_cards import model_card
+from callspace.encoders.pooling import build_pooler, describe_pooler
 from callspace.encoders.registry import Entry, find
 from callspace.encoders.weights import fill, read_state
 from callspace.errors import CallspaceError
-from callspace.tables import read_json, write_json
+from callspace.tables import read_json, write_json, write_text
 
 __all__ = ["FORMAT", "is_saved", "load_saved", "network_file", "save_encoder"]
 
 FORMAT = 1
-CARD, MODEL, HEAD = "card.json", "model.safetensors", "head.safetensors"
+CARD, MODEL, HEAD, README = "card.json", "model.safetensors", "head.safetensors", "README.md"
+POOLER = "pooler.safetensors"
 SETTINGS = "model.toml"
 _MODELS = (MODEL, "model.onnx", "model.tflite")
 
@@ -69,7 +75,10 @@ def save_encoder(encoder: Encoder, folder: str | Path, card: dict[str, Any] | No
         _write_network(encoder, temporary)
         if encoder.head is not None:
             _write_tensors(encoder.head, temporary / HEAD)
+        if encoder.pooler is not None:
+            _write_tensors(encoder.pooler, temporary / POOLER)
         write_json(_card_of(encoder, card or {}), temporary / CARD)
+        write_text(model_card(encoder, card or {}), temporary / README)
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -88,6 +97,7 @@ def _card_of(encoder: Encoder, card: dict[str, Any]) -> dict[str, Any]:
         "embedding_dim": encoder.spec.embedding_dim,
         "labels": encoder.labels,
         "head": None if encoder.head is None else describe_head(encoder.head),
+        **({} if encoder.pooler is None else {"pooler": describe_pooler(encoder.pooler)}),
         "fingerprint": encoder.fingerprint(),
         "origin": encoder.origin,
         "card": card,
@@ -151,9 +161,13 @@ def load_saved(folder: str | Path) -> Encoder:
         fill(encoder.network, read_state(model), model)
     else:
         encoder.load_weights(model)
+    if card.get("pooler") is not None:
+        pooler = build_pooler(card["pooler"])
+        fill(pooler, read_state(folder / POOLER), folder / POOLER)
+        encoder.pooler = pooler
     if encoder.fingerprint() != fingerprint:
         raise CallspaceError(
-            f"{model} does not hold the weights that {CARD} describes (their fingerprint is {encoder.fingerprint()}, not {fingerprint}): "
+            f"{model if encoder.pooler is None else f'{model} or {POOLER}'} does not hold the weights that {CARD} describes (their fingerprint is {encoder.fingerprint()}, not {fingerprint}): "
             "one of the two was changed or exchanged; save the encoder again"
         )
     encoder.labels = labels
@@ -190,10 +204,12 @@ def _rebuilt(card: dict[str, Any], folder: Path) -> Encoder:
         )
     choices = {"layer": card["layer"], "pool": card["pool"]}
     if published.front_ends:
-        choices["front_end"] = card["front_end"]
+        choices["front_end"] = front_end_to_build(card["front_end"])
     rate = int(card["sample_rate_hz"])
     with torch.random.fork_rng(devices=[]):
         encoder = entry.build(published, **choices)
+    if had_study_defects(card, published):
+        encoder = with_study_defects(encoder)
     encoder.bind(rate)
     encoder.spec = replace(encoder.spec, sample_rate_hz=rate)
     return encoder

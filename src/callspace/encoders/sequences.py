@@ -1,7 +1,12 @@
 """What the transformers share: layers that are sequences of frames, read at any depth and pooled in a few ways.
 
 A family defines `_hidden` (the outputs of its first layers) and `_blocks` (the layers as modules); this class pools, gives all layers in
-one pass, the frames before pooling, and says which parameters get a gradient from the layer that is read.
+one pass, the frames before pooling, and says which parameters get a gradient from the layer that is read. Where a family says what comes
+before the network (`_front`) and the network's parts as functions (`_network_steps`), it can be cut between any two layers.
+
+A family that fills a clip up to a fixed length and leaves the filling out of its pools (`_real_frames`) is cut so: what its front end makes
+(`_front`) is as long as the clip, from which follows how many tokens are real (`_real_of`), and the first step fills it up. From there on
+the hidden states carry that with them, as one more number beside each token: 1 for those that are real, and 0.
 
 Pools: ``mean`` and ``max`` over the frames, ``mean+max`` both, one after the other, and ``cls``, the leading token, for networks that
 have one. A family that names no ``cls`` in its specs has none, and asking for it is refused.
@@ -15,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from callspace.encoders.contract import Encoder
+from callspace.encoders.parts import Step, packed
 
 __all__ = ["POOLS", "SequenceEncoder", "layer_names"]
 
@@ -75,8 +81,12 @@ class SequenceEncoder(Encoder):
     def _pooled(self, tokens: Tensor, samples: int) -> Tensor:
         """One layer's output to one vector a clip; `samples` is the clips' length, for families that pad to a fixed one."""
         if self.pool == "cls":
-            return tokens[:, 0]
+            return self._leading(tokens)
         return POOLS[self.pool](self._real_frames(tokens[:, self.leading_tokens :], samples))
+
+    def _leading(self, tokens: Tensor) -> Tensor:
+        """What the pool ``cls`` reads."""
+        return tokens[:, 0]
 
     def _real_frames(self, frames: Tensor, samples: int) -> Tensor:
         """Of the frames of a clip of `samples`, those that count; all of them, unless a family pads to a fixed length and drops the rest."""
@@ -88,7 +98,7 @@ class SequenceEncoder(Encoder):
 
     def _embed_layers(self, waveforms: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
         hidden = self._hidden(waveforms, max(_number(layer) for layer in layers))
-        return [self._pooled(hidden[_number(layer) - 1], waveforms.shape[1]) for layer in layers]
+        return [self._pooled(hidden[_number(layer) - 1].float(), waveforms.shape[1]) for layer in layers]
 
     def _embed(self, waveforms: Tensor) -> Tensor:
         return self._embed_layers(waveforms, (self.layer,))[0]
@@ -121,6 +131,76 @@ class SequenceEncoder(Encoder):
             parts.append(self._in_time(self._real_frames(tokens[:, self.leading_tokens :], size)))
         return torch.cat(parts, dim=1)
 
+    @property
+    def token_dim(self) -> int:
+        """The width of the layer that is read."""
+        return self._registered.dim_of(self.layer, "mean")
+
+    def _tokens_of_length(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        parts = []
+        for part in self._framed_parts(waveforms):
+            tokens = self._normalised_tokens(self._hidden(part, self.depth)[-1].float())
+            parts.append(self._real_frames(tokens[:, self.leading_tokens :], part.shape[1]))
+        return packed(torch.cat(parts, dim=1), None)
+
+    def _normalised_tokens(self, tokens: Tensor) -> Tensor:
+        """A layer's output where the network normalises only after pooling: the tokens as they are, but so normalised."""
+        return tokens
+
+    def _network_steps(self) -> Sequence[Step]:
+        """What makes tokens of `_front`, then each layer up to the last one, with all that follows it; none where the family says nothing."""
+        return ()
+
+    def _real_of(self, columns: int, tokens: int) -> Tensor | None:
+        """Which of the frames are a clip's, bool[tokens], by the length of what its front end made; None for all."""
+        return None
+
+    def _steps_to(self, layer: str) -> Sequence[Step]:
+        steps = self._network_steps()[: self.depth + 1]
+        return [self._marking(steps[0]), *map(_beside_marks, steps[1:])] if steps and self._marks else steps
+
+    @property
+    def _marks(self) -> bool:
+        """Whether hidden states say which of their tokens are real."""
+        return type(self)._real_of is not SequenceEncoder._real_of
+
+    def _marking(self, step: Step) -> Step:
+        def marked(front: Tensor) -> Tensor:
+            tokens = step(front)
+            real = self._real_of(self._columns(front), tokens.shape[1] - self.leading_tokens)
+            assert real is not None
+            marks = torch.cat([real.new_ones(self.leading_tokens), real]).to(tokens)
+            return torch.cat([tokens, marks[None, :, None].expand(len(tokens), -1, 1)], dim=2)
+
+        return marked
+
+    def _columns(self, front: Tensor) -> int:
+        """The length in time of what the front end made."""
+        assert self.picture_axes is not None
+        return front.shape[self.picture_axes[1]]
+
+    def _unmarked(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The tokens, and which are real, bool[batch, tokens]; the leading ones are."""
+        return (hidden[..., :-1].float(), hidden[..., -1] > 0.5) if self._marks else (hidden.float(), None)
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        tokens, real = self._unmarked(hidden)
+        if self.pool == "cls":
+            return self._leading(tokens)
+        frames = tokens[:, self.leading_tokens :]
+        return POOLS[self.pool](frames) if real is None else _pooled_real(self.pool, frames, real[:, self.leading_tokens :])
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        tokens, real = self._unmarked(hidden)
+        frames = self._normalised_tokens(tokens)[:, self.leading_tokens :]
+        return frames, None if real is None else real[:, self.leading_tokens :]
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]] | None:
+        blocks = list(self._blocks())
+        named: list[tuple[str, list[nn.Module]]] = [(f"layer{number}", [block]) for number, block in enumerate(blocks, start=1)]
+        named[-1][1].extend(self._after_blocks())
+        return [("embedding", []), *named[: self.depth]]
+
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters that get a gradient from the layer that is read; none that the family never trains."""
         if not self.spec.trainable:
@@ -129,6 +209,24 @@ class SequenceEncoder(Encoder):
         later: list[nn.Module] = [*blocks[self.depth :], *(self._after_blocks() if self.depth < len(blocks) else ())]
         left_out = {parameter for module in later for parameter in module.parameters()} | set(self._never_used())
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad and parameter not in left_out]
+
+
+def _beside_marks(step: Step) -> Step:
+    def beside(hidden: Tensor) -> Tensor:
+        tokens = step(hidden[..., :-1])
+        return torch.cat([tokens, hidden[..., -1:].to(tokens)], dim=2)
+
+    return beside
+
+
+def _pooled_real(pool: str, frames: Tensor, real: Tensor) -> Tensor:
+    """`POOLS` over the frames that are real."""
+    kept = real[:, :, None]
+    mean = (frames * kept).sum(dim=1) / kept.sum(dim=1)
+    if pool == "mean":
+        return mean
+    most = frames.masked_fill(~kept, -torch.inf).amax(dim=1)
+    return most if pool == "max" else torch.cat([mean, most], dim=1)
 
 
 def _number(layer: str) -> int:

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from callspace.audio.mel import log_mel, study_mel
+from callspace.audio.precision import in_float32
 
-__all__ = ["FRONT_ENDS", "Spectrograms", "log_standardised", "pad_frames", "power_over_maximum"]
+__all__ = ["FRONT_ENDS", "Spectrograms", "log_standardised", "pad_frames", "power_over_batch", "power_over_maximum"]
 
 _RANGE_DB = 80.0  # wider than that, a clip's digital silence would make up most of its variance
 
@@ -42,8 +43,17 @@ def power_over_maximum(power: Tensor) -> Tensor:
     return power / power.amax(dim=(1, 2), keepdim=True).clamp_min(1e-30)
 
 
+def power_over_batch(power: Tensor) -> Tensor:
+    """Power divided by the maximum of the whole batch: the study's defect, see `callspace.encoders.defects`; the shape stays."""
+    return power / power.amax().clamp_min(1e-30) if power.numel() else power
+
+
 #: What can be made of a clip's mel power; a new front end is a function and a line here.
-FRONT_ENDS: dict[str, Callable[[Tensor], Tensor]] = {"logmel": log_standardised, "power": power_over_maximum}
+FRONT_ENDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "logmel": log_standardised,
+    "power": power_over_maximum,
+    "power-batch": power_over_batch,  # no choice of any encoder's spec
+}
 
 
 class Spectrograms(nn.Module):
@@ -65,6 +75,7 @@ class Spectrograms(nn.Module):
         """Frames of a waveform of `samples`: 100 a second, the last of centred framing dropped, at least one."""
         return max(1, samples // self.mel.hop)
 
+    @in_float32
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, mels, frames]."""
         return self._scale(self.mel(waveforms)[:, :, : self.frames(waveforms.shape[1])])

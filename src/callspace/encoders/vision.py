@@ -8,13 +8,15 @@ batch normalisation needs the batch.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from callspace.encoders.contract import Encoder
+from callspace.encoders.defects import BATCH_FRONT_END
+from callspace.encoders.parts import Step, read_maps
 from callspace.encoders.specs import EncoderSpec
 from callspace.encoders.spectrograms import Spectrograms, pad_frames
 
@@ -48,6 +50,25 @@ class PictureNetwork(nn.Module):
         """The classifier's last layer."""
         raise NotImplementedError
 
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        """The network as a chain from pictures to what `pool` gets: each part with its name, called on what the one before it makes.
+
+        The parts of a stage are called ``stageN.blockM``. None, where the network can't be taken apart.
+        """
+        return []
+
+    def pool(self, last: Tensor) -> Tensor:
+        """What the last of `parts` makes, to what the last layer gets."""
+        raise NotImplementedError
+
+    def before_pool(self, last: Tensor) -> Tensor:
+        """The last map as tokens are read from it: normalised, where the network normalises it or its mean."""
+        return last
+
+    def norms_of_pool(self) -> list[nn.Module]:
+        """What has parameters between the last of `parts` and the last layer."""
+        return []
+
     def forward(self, pictures: Tensor) -> Tensor:
         """The 1000 outputs of the ImageNet classifier."""
         return self.last_layer()(self.pooled(pictures))
@@ -61,10 +82,6 @@ class StagedNetwork(PictureNetwork):
 
     def stages(self) -> Sequence[nn.Module]:
         """The stages in order, each called on the output of the one before, the first on the pictures."""
-        raise NotImplementedError
-
-    def pool(self, last: Tensor) -> Tensor:
-        """The last stage's output to what the last layer gets."""
         raise NotImplementedError
 
     def pooled(self, pictures: Tensor) -> Tensor:
@@ -83,6 +100,8 @@ class VisionEncoder(Encoder):
     """
 
     traits = VisionTraits()
+    picture_axes = (-2, -1)
+    pads_pictures = True
     network: PictureNetwork
     front_end: Spectrograms
 
@@ -99,6 +118,8 @@ class VisionEncoder(Encoder):
 
     def _layers_of_batch(self, waveforms: Tensor, lengths: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
         self.sample_rate_hz  # noqa: B018  says that bind is missing
+        if self.spec.front_end == BATCH_FRONT_END:  # all of the batch is one picture's neighbour, zeros included
+            lengths = torch.full_like(lengths, waveforms.shape[1])
         groups = [(rows, self._pictures(waveforms[rows.to(waveforms.device), :length])) for length, rows in _by_value(lengths)]
         if self.training:
             longest = max(pictures.shape[2] for _, pictures in groups)
@@ -115,7 +136,7 @@ class VisionEncoder(Encoder):
 
     def _look(self, pictures: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
         """float32[batch, mels, frames] to an embedding at each of `layers`."""
-        channels = pictures[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=self.traits.memory_format)
+        channels = self._channels(pictures)
         if any(_stage(layer) for layer in layers):
             return self._look_by_stages(channels, layers)
         pooled = self.network.pooled(channels)
@@ -141,11 +162,65 @@ class VisionEncoder(Encoder):
             raise TypeError(f"{type(self.network).__name__} has no stages")
         return self.network
 
+    def _channels(self, pictures: Tensor) -> Tensor:
+        return pictures[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=self.traits.memory_format)
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        self.sample_rate_hz  # noqa: B018  says that bind is missing
+        return self._pictures(waveforms)
+
+    def stem(self, waveforms: Tensor, blocks: int) -> Tensor | None:
+        """As `Parts.stem`; None where the front end looks at the whole batch, as the study's did."""
+        return None if self.spec.front_end == BATCH_FRONT_END else super().stem(waveforms, blocks)
+
+    def _parts_to(self, layer: str) -> list[tuple[str, nn.Module]]:
+        parts = self.network.parts()
+        return [(name, module) for name, module in parts if not (number := _stage(layer)) or _stage(name.partition(".")[0]) <= number]
+
+    def _steps_to(self, layer: str) -> Sequence[Step]:
+        network = self.network
+        steps: list[Step] = [module for _, module in self._parts_to(layer)]
+        if not steps:
+            return [lambda pictures: self._look(pictures, (layer,))[0]]
+        first = steps[0]
+        classifier: list[Step] = [lambda maps: network.last_layer()(network.pool(maps))] if layer == "logits" else []
+        return [lambda pictures: first(self._channels(pictures)), *steps[1:], *classifier]
+
+    def _run_steps(self, hidden: Tensor, steps: Iterable[Step]) -> Tensor:
+        # What was kept and stacked may lie in another order.
+        return super()._run_steps(hidden.contiguous(memory_format=self.traits.memory_format) if hidden.ndim == 4 else hidden, steps)
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]] | None:
+        layer = self._read_layer
+        named = [(name, [module]) for name, module in self._parts_to(layer)]
+        if not named:
+            return None
+        if not _stage(layer):
+            named[-1][1].extend(self.network.norms_of_pool())
+        return [*named, ("classifier", [self.network.last_layer()])] if layer == "logits" else named
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        if self.layer == "logits" or not self.network.parts():
+            return hidden
+        return hidden.mean(self._staged().map_axes) if _stage(self.layer) else self.network.pool(hidden)
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not isinstance(self.network, StagedNetwork):
+            return super()._tokens_of(hidden)
+        maps = hidden if _stage(self.layer) else self.network.before_pool(hidden)
+        return read_maps(maps, self.network.map_axes), None
+
+    @property
+    def token_dim(self) -> int:
+        """The channels of the map."""
+        return self._registered.dim_of(self._token_layer, "mean") if isinstance(self.network, StagedNetwork) else super().token_dim
+
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The network's parameters up to where the embedding is read: those after it would get no gradient."""
-        if self.layer == "logits":
+        layer = self._read_layer
+        if layer == "logits":
             return list(self.network.parameters())
-        if number := _stage(self.layer):
+        if number := _stage(layer):
             return [parameter for stage in self._staged().stages()[:number] for parameter in stage.parameters()]
         unused = set(self.network.last_layer().parameters())
         return [parameter for parameter in self.network.parameters() if parameter not in unused]

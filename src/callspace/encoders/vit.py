@@ -14,12 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from callspace.audio.kaldi import KaldiFbank
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder
 from callspace.encoders.specs import EncoderSpec
 
@@ -67,15 +69,25 @@ class SpectrogramTransformer(nn.Module):
 
     def hidden(self, pictures: Tensor, depth: int | None = None) -> list[Tensor]:
         """The tokens after each of the first `depth` blocks; those after the last one are normalised, unless their mean is."""
-        patches = self.patch_embed["proj"](pictures).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
+        embed, *steps = self.steps()
+        tokens = embed(pictures)
         outputs = []
-        for block in islice(self.blocks, depth):
-            tokens = block(tokens)
+        for step in islice(steps, depth):
+            tokens = step(tokens)
             outputs.append(tokens)
-        if len(outputs) == self.depth and self.fc_norm is None and self.norm is not None:
-            outputs[-1] = self.norm(outputs[-1])
         return outputs
+
+    def steps(self) -> list[Step]:
+        """From pictures to tokens, then each block, the last with its normalisation."""
+        blocks: list[Step] = list(self.blocks)
+        last, norm = blocks[-1], self.norm
+        if self.fc_norm is None and norm is not None:
+            blocks[-1] = lambda tokens: norm(last(tokens))
+        return [self._embedded, *blocks]
+
+    def _embedded(self, pictures: Tensor) -> Tensor:
+        patches = self.patch_embed["proj"](pictures).flatten(2).transpose(1, 2)
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
 
     def forward(self, pictures: Tensor) -> Tensor:
         """What the published network answers without a classifier, float32[batch, width]: the patches' mean, or else the class token."""
@@ -153,7 +165,7 @@ def _positions(times: int, frequencies: int, width: int) -> Tensor:
 
 
 class SpectrogramTransformerEncoder(SequenceEncoder):
-    """A `SpectrogramTransformer` over pictures of one size; a family says how a waveform becomes one (`_picture`).
+    """A `SpectrogramTransformer` over pictures of one size; a family says how a waveform becomes one (`_fbank`, `_filled`).
 
     The pools are over all patches of the picture, as the authors take their mean: those that fill a short clip up count. Frames
     (`SequenceEncoder.frames`) leave them out. What normalises the authors' mean (``fc_norm``) normalises the last layer's other pools too.
@@ -162,6 +174,7 @@ class SpectrogramTransformerEncoder(SequenceEncoder):
     """
 
     leading_tokens = 1
+    picture_axes = (-1, -2)
     network: SpectrogramTransformer
 
     def __init__(self, spec: EncoderSpec, network: SpectrogramTransformer, *, layer: str | None = None, pool: str | None = None) -> None:
@@ -169,19 +182,47 @@ class SpectrogramTransformerEncoder(SequenceEncoder):
         self.network = network
         self.front_end = KaldiFbank(self.sample_rate_hz, MELS, window="hanning")
 
-    def _picture(self, waveforms: Tensor) -> Tensor:
-        """float32[batch, samples] of one length to float32[batch, frames, 128], filled up but not standardised."""
+    def _fbank(self, waveforms: Tensor) -> Tensor:
+        """float32[batch, samples] of one length to float32[batch, columns, 128], as long as the clip and not standardised."""
         raise NotImplementedError
 
-    def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
+    def _filled(self, pictures: Tensor, standardised: bool = False) -> Tensor:
+        """`_fbank` up to the network's frames, before or after it was standardised."""
+        raise NotImplementedError
+
+    def _clip_frames(self, columns: int) -> int:
+        """How many of the columns of `_fbank` are whole frames of the clip."""
+        return columns
+
+    def _picture(self, waveforms: Tensor) -> Tensor:
+        """float32[batch, samples] of one length to float32[batch, frames, 128], filled up but not standardised."""
+        return self._filled(self._fbank(waveforms))
+
+    def _standardised(self, values: Any) -> Any:
         options = self.spec.options
-        pictures = (self._picture(waveforms) - options["mean"]) / (2 * options["deviation"])
-        return self.network.hidden(pictures[:, None], depth)
+        return (values - options["mean"]) / (2 * options["deviation"])
+
+    def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
+        return self.network.hidden(self._standardised(self._picture(waveforms))[:, None], depth)
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        return self._standardised(self._fbank(waveforms))
+
+    def _network_steps(self) -> Sequence[Step]:
+        embed, *blocks = self.network.steps()
+        return [lambda pictures: embed(self._filled(pictures, True)[:, None]), *blocks]
 
     def _embed_layers(self, waveforms: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
         vectors = super()._embed_layers(waveforms, layers)
-        last = f"layer{self.network.depth}"
-        return [self._normalised(vector) if layer == last else vector for layer, vector in zip(layers, vectors, strict=True)]
+        return [self._normalised(vector) if layer == self._last_layer else vector for layer, vector in zip(layers, vectors, strict=True)]
+
+    @property
+    def _last_layer(self) -> str:
+        return f"layer{self.network.depth}"
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        vectors = self._pooled(self._unmarked(hidden)[0], 0)  # over all patches, those that fill up included
+        return self._normalised(vectors) if self.layer == self._last_layer else vectors
 
     def _pooled(self, tokens: Tensor, samples: int) -> Tensor:
         return tokens[:, 0] if self.pool == "cls" else POOLS[self.pool](tokens[:, self.leading_tokens :])
@@ -195,9 +236,21 @@ class SpectrogramTransformerEncoder(SequenceEncoder):
             return norm(vectors)
         return pooled_norm(vectors.unflatten(1, (-1, pooled_norm.normalized_shape[0]))).flatten(1)
 
+    def _normalised_tokens(self, tokens: Tensor) -> Tensor:
+        norm, pooled_norm = self.network.norm, self.network.fc_norm
+        if pooled_norm is None or self.layer != self._last_layer:
+            return tokens
+        return norm(tokens) if self.pool == "cls" and norm is not None else pooled_norm(tokens)
+
     def _real_frames(self, frames: Tensor, samples: int) -> Tensor:
-        times = max(1, math.ceil(self.front_end.frames(samples) / PATCH))
-        return frames[:, : times * (MELS // PATCH)]
+        return frames[:, : self._real_count(self.front_end.frames(samples))]
+
+    def _real_count(self, frames: int) -> int:
+        """The patches that hold some of a clip of so many frames."""
+        return max(1, math.ceil(frames / PATCH)) * (MELS // PATCH)
+
+    def _real_of(self, columns: int, tokens: int) -> Tensor:
+        return torch.arange(tokens) < self._real_count(self._clip_frames(columns))
 
     def _in_time(self, frames: Tensor) -> Tensor:
         return frames.unflatten(1, (-1, MELS // PATCH)).mean(dim=2)
@@ -215,6 +268,6 @@ class SpectrogramTransformerEncoder(SequenceEncoder):
         return (pooled_norm if self.pool == "cls" else norm).parameters()
 
 
-def filled_up(fbank: Tensor, frames: int) -> Tensor:
-    """float32[batch, any, mels] cut, or lengthened with zeros, to so many frames."""
-    return pad(fbank[:, :frames], (0, 0, 0, max(0, frames - fbank.shape[1])))
+def filled_up(fbank: Tensor, frames: int, value: float = 0.0) -> Tensor:
+    """float32[batch, any, mels] cut, or lengthened with a value, to so many frames."""
+    return pad(fbank[:, :frames], (0, 0, 0, max(0, frames - fbank.shape[1])), value=value)

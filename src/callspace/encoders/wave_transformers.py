@@ -13,6 +13,7 @@ them a step would leave some layers without a gradient, and embeddings would dif
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -83,25 +84,43 @@ class WaveTransformer(PublishedLayout):
 
     def hidden(self, waveforms: Tensor, layers: int | None = None) -> list[Tensor]:
         """The outputs of the first `layers` transformer layers (all, when not given), each float32[batch, frames, width]."""
+        embed, *steps = self.steps()
+        states = embed(self.extracted(waveforms))
+        outputs: list[Tensor] = []
+        for step in islice(steps, layers):
+            states = step(states)
+            outputs.append(states)
+        return outputs
+
+    def extracted(self, waveforms: Tensor) -> Tensor:
+        """What the seven convolutions make of waveforms, float32[batch, frames, channels]; never with a gradient."""
         with torch.no_grad():
-            extracted = self.inner.feature_extractor(waveforms)  # type: ignore[operator]
-        states = _first(self.inner.feature_projection(extracted.transpose(1, 2)))  # type: ignore[operator]
+            return self.inner.feature_extractor(waveforms).transpose(1, 2)  # type: ignore[operator]
+
+    def steps(self) -> list[Callable[[Tensor], Tensor]]:
+        """The projection and the positions, from `extracted` to what the first layer takes; then each layer, the last with its norm."""
+        own_biases: dict[torch.Size, Tensor] = {}  # of one run
+        layers = [partial(self._layer, layer, own_biases=own_biases) for layer in self.blocks()]
+        if norms := self.after_blocks():
+            layers[-1] = partial(_in_turn, (layers[-1], *norms))
+        return [self._embedded, *layers]
+
+    def _embedded(self, extracted: Tensor) -> Tensor:
+        states = _first(self.inner.feature_projection(extracted))  # type: ignore[operator]
         encoder = self.inner.encoder
         states = states + encoder.pos_conv_embed(states)  # type: ignore[operator, union-attr]
         if not self._norm_last:
             states = encoder.layer_norm(states)  # type: ignore[operator, union-attr]
-        states = encoder.dropout(states)  # type: ignore[operator, union-attr]
-        outputs: list[Tensor] = []
-        bias = None
-        for layer in islice(self.blocks(), layers):
-            if self._passes_bias:
-                states, bias = layer(states, position_bias=bias)[:2]
-            else:
-                states = _first(layer(states))
-            outputs.append(states)
-        if len(outputs) == self.depth:
-            outputs[-1:] = [norm(outputs[-1]) for norm in self.after_blocks()] or outputs[-1:]
-        return outputs
+        return encoder.dropout(states)  # type: ignore[operator, union-attr]
+
+    def _layer(self, layer: nn.Module, states: Tensor, *, own_biases: dict[torch.Size, Tensor]) -> Tensor:
+        if not self._passes_bias:
+            return _first(layer(states))
+        if states.shape not in own_biases:  # of the first layer, which makes it for all: a run may begin after it
+            attention: Any = self.blocks()[0].attention
+            bias = attention.compute_bias(states.shape[1], states.shape[1])
+            own_biases[states.shape] = bias.repeat(len(states), 1, 1)
+        return layer(states, position_bias=own_biases[states.shape])[0]
 
     def blocks(self) -> Sequence[nn.Module]:
         """The transformer layers, the first one first."""
@@ -114,6 +133,12 @@ class WaveTransformer(PublishedLayout):
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] at 16 kHz to the last layer's frames, float32[batch, frames, width]."""
         return self.hidden(waveforms)[-1]
+
+
+def _in_turn(steps: Sequence[Callable[[Tensor], Tensor]], states: Tensor) -> Tensor:
+    for step in steps:
+        states = step(states)
+    return states
 
 
 def standardised(waveforms: Tensor) -> Tensor:

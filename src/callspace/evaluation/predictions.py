@@ -16,7 +16,14 @@ _LABEL_RULE = b"label_rule"
 
 
 def head_predictions(
-    scores: ArrayLike, windows: pa.Table, labels: Sequence[str], task: str, *, name: str = "head", label_rule: str = "first"
+    scores: ArrayLike,
+    windows: pa.Table,
+    labels: Sequence[str],
+    task: str,
+    *,
+    name: str = "head",
+    label_rule: str = "first",
+    separation: ArrayLike | None = None,
 ) -> pa.Table:
     """Predictions from a regime's own head, to be scored as the probes' are.
 
@@ -29,7 +36,9 @@ def head_predictions(
     labels, task, label_rule
         As in `judge`.
     name
-        What the head is called: the columns are ``scores:NAME`` and, in detection, ``separation:NAME``, the largest score over labels.
+        What the head is called: the columns are ``scores:NAME`` and, in detection, ``separation:NAME``.
+    separation
+        float[n], how much each window is labelled rather than background; the largest score over labels, when not given.
     """
     given = np.asarray(scores, dtype=np.float64)
     if given.shape != (windows.num_rows, len(labels)):
@@ -38,7 +47,8 @@ def head_predictions(
         raise CallspaceError(f"{int((~np.isfinite(given)).any(axis=1).sum())} windows have a score that is NaN or infinite")
     table = base_predictions(windows, labels, task, label_rule).append_column(f"scores:{name}", list_column(given))
     if task == "detection" and len(labels):
-        table = table.append_column(f"separation:{name}", pa.array(given.max(axis=1)))
+        labelled = given.max(axis=1) if separation is None else np.asarray(separation, dtype=np.float64)
+        table = table.append_column(f"separation:{name}", pa.array(labelled))
     return table
 
 

@@ -34,7 +34,7 @@ def class_table(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {
         "id": "classes",
         "title": "Class by class",
-        "lead": [f"{contender_name(contender, len(run.policies) > 1)}: {subject}."],
+        "lead": [f"{contender_name(contender, run.policies_differ)}: {subject}."],
         "main": metric_name(main),
         "others": [metric_name(name) for name in [*metrics[1:], *(name for name in extra if name != main)]],
         "rows": found,

@@ -52,6 +52,7 @@ class Line(NamedTuple):
     hover: Sequence[str]
     dash: str = "solid"
     marked: bool = True
+    symbol: str = "circle"
 
 
 class Point(NamedTuple):
@@ -132,9 +133,14 @@ def _dot(dot: Dot, y: float, colour: str) -> dict[str, Any]:
 
 
 def line_chart(
-    lines: Sequence[Line], x_title: str, y_title: str, ticks: Sequence[tuple[float, str]] | None = None, height: int = 330
+    lines: Sequence[Line],
+    x_title: str,
+    y_title: str,
+    ticks: Sequence[tuple[float, str]] | None = None,
+    height: int = 330,
+    span: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Lines with whiskers at their points, each named at its right end where it has a name."""
+    """Lines with whiskers at their points, each named at its right end where it has a name; `span` fixes the ends of the y axis."""
     data: list[dict[str, Any]] = []
     ends = []
     for line in lines:
@@ -149,7 +155,9 @@ def line_chart(
         positions = [position for position, _ in ticks]
         layout["xaxis"] |= {"tickvals": positions, "ticktext": [text for _, text in ticks], "showgrid": False}
         layout["xaxis"] |= {"range": [min(positions) - 0.17, max(positions) + 0.17]}
-    layout["annotations"] = _end_labels(ends, lines, height - 50)
+    if span:
+        layout["yaxis"]["range"] = list(span)
+    layout["annotations"] = _end_labels(ends, lines, height - 50, span)
     layout["hovermode"] = "closest"
     return {"data": data, "layout": layout, "height": height}
 
@@ -157,7 +165,10 @@ def line_chart(
 def _line(line: Line) -> dict[str, Any]:
     trace: dict[str, Any] = {"type": "scatter", "x": list(line.x), "y": list(line.y), "showlegend": False}
     trace |= {"mode": "lines+markers" if line.marked else "lines", "cliponaxis": False}
-    trace |= {"line": {"color": line.colour, "width": 2, "dash": line.dash}, "marker": {"size": 8, "color": line.colour}}
+    trace |= {
+        "line": {"color": line.colour, "width": 2, "dash": line.dash},
+        "marker": {"size": 8, "color": line.colour, "symbol": line.symbol},
+    }
     if all(value is not None for value in (*line.low, *line.high)) and line.low:
         above = [max(high - y, 0) for high, y in zip(line.high, line.y, strict=True) if high is not None]
         below = [max(y - low, 0) for low, y in zip(line.low, line.y, strict=True) if low is not None]
@@ -166,12 +177,15 @@ def _line(line: Line) -> dict[str, Any]:
     return trace | {"hovertext": [_hover(text) for text in line.hover], "hoverinfo": "text"}
 
 
-def _end_labels(ends: list[tuple[float, Line]], lines: Sequence[Line], pixels: int) -> list[dict[str, Any]]:
+def _end_labels(
+    ends: list[tuple[float, Line]], lines: Sequence[Line], pixels: int, span: tuple[float, float] | None
+) -> list[dict[str, Any]]:
     """Names at the right ends, pushed apart so that they do not overlap."""
     values = [value for line in lines for value in (*line.y, *line.low, *line.high) if value is not None]
     if not values or not ends:
         return []
-    apart = 15 * (max(values) - min(values) or 1) / pixels
+    low, high = span or (min(values), max(values))
+    apart = 15 * (high - low or 1) / pixels
     labels = []
     last = float("-inf")
     for value, line in sorted(ends, key=lambda end: end[0]):

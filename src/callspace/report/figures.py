@@ -8,20 +8,23 @@ from typing import Any
 
 from callspace.report.charts import Dot, RowGroup, dot_rows
 from callspace.report.colours import MUTED, encoder_colours
-from callspace.report.reading import Contender, Run, Score, finite
+from callspace.report.reading import Contender, Run, Score, background_of, finite
 from callspace.report.words import interval, metric_name, number, ordered_regimes, short, signed
 
 __all__ = ["bracketed", "clear", "differences", "ends_of", "forest", "score_of", "short_metric", "span_of", "switchable_metrics"]
+
+#: Scores of use, which the regime's own head has; the others are of the embedding.
+_OF_USE = ("accuracy", "balanced_accuracy", "macro_f1", "map", "map_beans", "macro_auroc")
 
 _READING_ORDER = ("head", "linear", "knn", "kmeans", "")
 
 
 def score_of(run: Run, contender: Contender, metric: str) -> tuple[str, Score] | None:
     """An overall score of the full space as every section reads it."""
-    if metric == run.main_metric:
-        return run.main_score(contender)
-    if metric == "separation_auroc":
-        return run.separation(contender)
+    if metric in _OF_USE:
+        return run.main_score(contender, metric)
+    if metric in ("separation_auroc", "separation_ap"):
+        return run.separation(contender, metric)
     return run.score(contender, metric, "full")
 
 
@@ -33,7 +36,9 @@ def differences(run: Run, question: str, metric: str) -> list[dict[str, Any]]:
     ]
     known = [row for row in rows if finite(row["difference"]) is not None]
     for row in sorted(known, key=lambda row: _READING_ORDER.index(row["clusterer"] or "") if row["clusterer"] in _READING_ORDER else 9):
-        sides = tuple(row[f"{side}_{name}"] for side in "ab" for name in ("encoder", "layer", "pool", "regime", "background"))
+        sides = tuple(row[f"{side}_{name}"] for side in "ab" for name in ("encoder", "layer", "pool", "regime")) + tuple(
+            part for side in "ab" for part in background_of(row, f"{side}_")
+        )
         found.setdefault(sides, row)
     return list(found.values())
 
@@ -41,7 +46,7 @@ def differences(run: Run, question: str, metric: str) -> list[dict[str, Any]]:
 def switchable_metrics(run: Run) -> list[str]:
     """The overall scores that the figures can be switched between."""
     wanted = [run.main_metric, "nmi", "separation_auroc"]
-    return [metric for metric in wanted if any(score_of(run, contender, metric) for contender in run.contenders)]
+    return [metric for metric in wanted if any(score_of(run, contender, metric) for contender in run.alike)]
 
 
 def span_of(values: Iterable[float | None], least: float = 0.1) -> tuple[float, float]:
@@ -74,7 +79,7 @@ def forest(run: Run, rows: Sequence[dict[str, Any]], metric: str, name: Callable
     for encoder in dict.fromkeys(row[f"{by}_encoder"] for row in rows):
         own = [row for row in rows if row[f"{by}_encoder"] == encoder]
         regimes = ordered_regimes(row["b_regime"] for row in own)
-        own.sort(key=lambda row: (regimes.index(row["b_regime"]), -(row["b_background"] or 0)))
+        own.sort(key=lambda row: (regimes.index(row["b_regime"]), _after_shares(*background_of(row, "b_"))))
         dots = []
         for row in own:
             score = Score(row["difference"], finite(row["ci_low"]), finite(row["ci_high"]), None, None)
@@ -84,6 +89,11 @@ def forest(run: Run, rows: Sequence[dict[str, Any]], metric: str, name: Callable
         groups.append(RowGroup(short(encoder), colours.get(encoder, MUTED), dots))
     low, high = span_of([end for row in rows for end in (row["difference"], finite(row["ci_low"]), finite(row["ci_high"]))] + [0.0])
     return dot_rows(groups, f"difference in {metric_name(metric)}", (low, high), zero=True)
+
+
+def _after_shares(background: float | None, policy: str) -> tuple[bool, str, float]:
+    """The order of background policies: shares first, and of each kind the most background first."""
+    return policy != "share", policy, -(background or 0.0)
 
 
 def short_metric(metric: str) -> str:

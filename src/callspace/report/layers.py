@@ -51,7 +51,7 @@ def _by_depth(run: Run, encoder: str) -> dict[int, Contender]:
     """The frozen contenders of an encoder by the number of their layer, from the first layer; what is pooled behind them comes last."""
     found: dict[int, Contender] = {}
     behind: dict[str, Contender] = {}
-    for contender in run.contenders:
+    for contender in run.alike:
         layer = run.read_at(contender)[0]
         if (contender.encoder, contender.regime) != (encoder, "frozen"):
             continue

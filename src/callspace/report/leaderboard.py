@@ -8,14 +8,16 @@ from typing import Any
 import pyarrow as pa
 
 from callspace import tables
-from callspace.report.reading import Contender, Run, finite, read_run, share_of
+from callspace.adaptation.background import CLEAN_ALL
+from callspace.report.reading import Contender, Run, background_of, finite, read_run
 
 __all__ = ["LEADERBOARD", "leaderboard", "leaderboard_of"]
 
 #: `standing` is ``recommended``, ``tied`` (not told apart from the recommended one) or empty; `seconds` is the mean of a cell.
 #: NMI and the silhouette of the labels are of the full space (`structure_space`, where a run has no other); the separation of
 #: background is read by the same kind of probe for every contender, so that frozen and tuned encoders compare. A head on a frozen
-#: encoder leaves the embedding as it was: its NMI, silhouette and separation are the frozen encoder's.
+#: encoder leaves the embedding as it was: its NMI, silhouette and separation are the frozen encoder's. What was judged on test windows
+#: without background (`policy` ``clean-all``) comes last, with places of its own.
 LEADERBOARD = pa.schema(
     [
         ("place", pa.int32()),
@@ -23,6 +25,7 @@ LEADERBOARD = pa.schema(
         ("pretraining", pa.string()),
         ("regime", pa.string()),
         ("background", pa.float64()),
+        ("policy", pa.string()),
         ("variant", pa.string()),
         ("standing", pa.string()),
         ("metric", pa.string()),
@@ -68,9 +71,15 @@ def leaderboard_of(run: Run) -> pa.Table:
     seconds = _seconds(run)
     rows = [_row(run, contender, seconds) for contender in run.contenders]
     rows.sort(
-        key=lambda row: (row.get("value") is None, -(row.get("value") or 0.0), row["encoder"], row["regime"], -(row["background"] or 0.0))
+        key=lambda row: (
+            row["policy"] == CLEAN_ALL,
+            row.get("value") is None,
+            -(row.get("value") or 0.0),
+            *(row["encoder"], row["regime"], -(row["background"] or 0.0), row["policy"]),
+        )
     )
-    return tables.from_rows([{**row, "place": place} for place, row in enumerate(rows, 1)], LEADERBOARD)
+    whole = sum(row["policy"] != CLEAN_ALL for row in rows)
+    return tables.from_rows([{**row, "place": at + 1 if at < whole else at + 1 - whole} for at, row in enumerate(rows)], LEADERBOARD)
 
 
 def _row(run: Run, contender: Contender, seconds: dict[tuple[Any, ...], float]) -> dict[str, Any]:
@@ -79,10 +88,11 @@ def _row(run: Run, contender: Contender, seconds: dict[tuple[Any, ...], float]) 
         "pretraining": run.contenders[contender]["pretraining"],
         "regime": contender.regime,
         "background": contender.background,
+        "policy": contender.policy,
         "variant": contender.variant,
         "standing": _standing(run, contender),
         "metric": run.main_metric,
-        "seconds": seconds.get((*contender[:3], *run.read_at(contender))),
+        "seconds": seconds.get((*contender[:3], contender.policy, *run.read_at(contender))),
     }
     embedding = run.embedding_of(contender)
     if main := run.main_score(contender):
@@ -116,7 +126,7 @@ def _seconds(run: Run) -> dict[tuple[Any, ...], float]:
     cells: dict[tuple[Any, ...], dict[tuple[str, str], float]] = {}
     for row in run.costs:
         if (spent := finite(row.get("seconds"))) is not None:
-            what = row.get("encoder"), row.get("regime"), share_of(row.get("background")), row.get("layer"), row.get("pool")
+            what = row.get("encoder"), row.get("regime"), *background_of(row), row.get("layer"), row.get("pool")
             by_cell = cells.setdefault(what, {})
             cell = (row.get("fold", ""), row.get("seed", ""))
             by_cell[cell] = by_cell.get(cell, 0.0) + spent

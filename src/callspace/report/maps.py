@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from callspace.report.colours import BACKGROUND, encoder_colours, label_marks
-from callspace.report.reading import Contender, Run, finite
-from callspace.report.words import TUNED_REGIMES, count, metric_name, number, regime_name, share, short, space_name, space_short
+from callspace.report.reading import Contender, Run, finite, is_frozen, tunes
+from callspace.report.words import background_short, count, metric_name, number, regime_name, short, space_name, space_short
 
 __all__ = ["MOST_POINTS", "maps_section"]
 
@@ -65,7 +65,7 @@ def maps_section(run: Run) -> dict[str, Any] | None:
 def _shown(run: Run) -> list[Contender]:
     shown = []
     for encoder in run.encoders:
-        shown += [contender for contender in (run.best(encoder, ["frozen"]), run.best(encoder, TUNED_REGIMES)) if contender]
+        shown += [contender for contender in (run.best(encoder, is_frozen), run.best(encoder, tunes)) if contender]
     return shown
 
 
@@ -76,6 +76,8 @@ def _piece(maps: pa.Table, contender: Contender, read_at: tuple[str, str], space
     own = maps
     for name, value in wanted.items():
         own = own.filter(pc.equal(own[name], value))
+    if "policy" in maps.column_names:  # not in a run of an older version, which had shares only
+        own = own.filter(pc.equal(pc.fill_null(own["policy"], "share"), contender.policy))
     if contender.background is not None:
         own = own.filter(pc.fill_null(pc.less(pc.abs(pc.subtract(own["background"], contender.background)), 1e-6), False))
     if not len(own):
@@ -154,13 +156,13 @@ def _pairs(run: Run, space: str, pieces: dict[Any, pa.Table], windows: list[int]
 
 def _missing(run: Run, encoder: str) -> str:
     """Why a second map is not there."""
-    return "no map of its tuned network" if run.best(encoder, TUNED_REGIMES) else "its network was not tuned"
+    return "no map of its tuned network" if run.best(encoder, tunes) else "its network was not tuned"
 
 
 def _title(run: Run, contender: Contender) -> str:
     title = regime_name(contender.regime)
-    if contender.regime != "frozen" and len(run.policies) > 1:
-        title += f", {share(contender.background)} background"
+    if contender.regime != "frozen" and run.policies_differ:
+        title += f", {background_short(contender.background, contender.policy)} background"
     return title
 
 

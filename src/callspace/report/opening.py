@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from callspace.adaptation.background import CLEAN_ALL
 from callspace.report import words
 from callspace.report.colours import encoder_colours
 from callspace.report.figures import differences
-from callspace.report.reading import Run, finite, share_of
+from callspace.report.reading import Run, background_of, finite
 
 __all__ = ["FILTERS", "board", "opening"]
 
 #: For the templates.
 FILTERS = {
     "number": words.number,
-    "share": words.share,
     "duration": words.duration,
     "short": words.short,
     "count": words.count,
@@ -25,7 +25,17 @@ FILTERS = {
 #: Rows of the leaderboard that are seen before asking for all.
 _FIRST_ROWS = 12
 
-_WHO = ("encoder", "layer", "pool", "regime", "background")
+_WHO = ("encoder", "layer", "pool", "regime", "background", "policy")
+
+_POLICIES = (
+    "Background kept: a share of the background windows of train, at random; the hardest share, those that a probe of the frozen encoder takes for "
+    "labelled ones; or 2 : 1, two for each labelled window; + class: background was a class of its own in training."
+)
+_ALL_CLEAN = "All were judged on test windows without background (clean-all), as in the study: don't compare these numbers with those of whole test splits."
+_CLEAN = (
+    "Rows marked clean-all were judged on test windows without background, as in the study: their numbers are not comparable with the others', so that "
+    "they come last, with places of their own."
+)
 
 _PRETRAINING = {
     "none": "not pretrained",
@@ -68,8 +78,8 @@ def _dataset_sentence(run: Run) -> str:
 
 def _named(run: Run, row: dict[str, Any], side: str, with_background: bool) -> str:
     name = f"{run.called(row, side)}, {words.regime_name(row[f'{side}regime'])}"
-    background = share_of(row[f"{side}background"])
-    return f"{name}, {words.share(background)} of the background" if with_background and background is not None else name
+    background = words.background_name(*background_of(row, side)) if with_background else ""
+    return f"{name}, {background}" if background else name
 
 
 def _facts(run: Run, row: dict[str, Any] | None) -> list[dict[str, str]]:
@@ -119,6 +129,8 @@ def board(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
         | {
             "colour": colours[row["encoder"]],
             "pretrained": _PRETRAINING.get(row["pretraining"], row["pretraining"]),
+            "kept": words.background_short(row["background"], row["policy"]),
+            "clean": row["policy"] == CLEAN_ALL,
             "interval": _between(row, "ci"),
             "nmi_interval": _between(row, "nmi_ci"),
             "separation_interval": _between(row, "separation_ci"),
@@ -135,9 +147,10 @@ def board(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "metric": words.metric_name(run.main_metric),
         "low": f"{low:g}",
         "high": f"{high:g}",
+        "clean": all(row["clean"] for row in shown),
         "guess": place(guess) if guess is not None and low <= guess <= high else None,
         "space": words.space_name(rows[0]["structure_space"]) if rows and rows[0]["structure_space"] else "",
-        "with_background": len({row["background"] for row in rows}) > 1,
+        "with_background": len({(row["background"], row["policy"]) for row in rows}) > 1,
         "with_separation": any(row["separation_auroc"] is not None for row in rows),
         "with_nmi": any(row["nmi"] is not None for row in rows),
         "with_silhouette": any(row["silhouette"] is not None for row in rows),
@@ -153,9 +166,9 @@ def _from_best(run: Run) -> dict[str, Any] | None:
     if not found:
         return None
     # The best stands on the same side of every comparison; whichever side that is, the other is shown minus it.
-    best = "a" if len({tuple(row[f"a_{name}"] for name in _WHO) for row in found}) == 1 else "b"
+    best = "a" if len({tuple(row.get(f"a_{name}") for name in _WHO) for row in found}) == 1 else "b"
     other, sign = ("b", 1.0) if best == "a" else ("a", -1.0)
-    with_background = len(run.policies) > 1
+    with_background = run.policies_differ
     rows = []
     for row in sorted(found, key=lambda row: -sign * row["difference"]):
         ends = sorted(sign * end for end in (finite(row["ci_low"]), finite(row["ci_high"])) if end is not None)
@@ -169,11 +182,13 @@ def _guess(run: Run) -> float | None:
     """What guessing would score on the test split: the share of the commonest class, or the mean share of windows with a label."""
     test = (run.dataset.get("splits") or {}).get("test") or {}
     counts = [number for number in (test.get("labels") or {}).values() if number]
-    if not counts or not test.get("windows"):
+    # Where all were judged without background, there are fewer windows to guess.
+    windows = (test.get("windows") or 0) - (test.get("background") or 0 if all(contender.clean for contender in run.contenders) else 0)
+    if not counts or not windows:
         return None
     if run.main_metric == "accuracy":
-        return max(counts) / test["windows"]
-    return sum(counts) / len(counts) / test["windows"] if run.main_metric == "map" else None
+        return max(counts) / windows
+    return sum(counts) / len(counts) / windows if run.main_metric == "map" else None
 
 
 def _what_numbers_are(run: Run, rows: list[dict[str, Any]], guess: float | None) -> list[str]:
@@ -199,6 +214,10 @@ def _what_numbers_are(run: Run, rows: list[dict[str, Any]], guess: float | None)
     readers = sorted({words.reader_name(row["separation_reader"]) for row in rows if row["separation_reader"]})
     if readers:
         sentences.append(f"Separation: AUROC of windows with a call against background, full space, read by {words.listed(readers)}.")
+    if any(row["policy"] not in ("share", CLEAN_ALL) for row in rows):
+        sentences.append(_POLICIES)
+    if any(row["policy"] == CLEAN_ALL for row in rows):
+        sentences.append(_CLEAN if len(run.alike) < len(run.contenders) else _ALL_CLEAN)
     sentences.append(_uncertainty(run, rows))
     return sentences
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from callspace import tables
-from callspace.report import background, layers, opening, sections
+from callspace.report import background, background_curve, layers, opening, sections, study
 from callspace.report.appendix import appendix, class_table
 from callspace.report.audit import audit_section
 from callspace.report.leaderboard import leaderboard_of
@@ -57,8 +57,9 @@ def _render(run_folder: Path) -> str:
     parts = [
         sections.tuning_section(run),
         sections.study_section(run),
+        study.published_section(run),
         layers.layers_section(run),
-        background.background_section(run),
+        background_curve.background_section(run),
         background.separation_section(run),
         maps_section(run),
         sections.agreement_section(run),

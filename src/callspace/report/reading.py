@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,26 +13,69 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from callspace import tables
+from callspace.adaptation.background import CLEAN_ALL
+from callspace.adaptation.regimes import Regime, regime_of
 from callspace.errors import CallspaceError
 
-__all__ = ["HEAD_ONLY_REGIMES", "Contender", "Run", "Score", "finite", "read_run", "share_of"]
-
-#: Regimes that put a head on an encoder and leave its embedding as it was.
-HEAD_ONLY_REGIMES = frozenset({"frozen", "linear", "attentive"})
+__all__ = [
+    "Contender",
+    "Run",
+    "Score",
+    "background_of",
+    "changes_embedding",
+    "finite",
+    "is_frozen",
+    "read_run",
+    "regime_known",
+    "share_of",
+    "tunes",
+]
 
 _CONFIGURATION = ("layer", "pool", "recipe", "protocol")
 
 
 class Contender(NamedTuple):
-    """One thing a user can choose: an encoder, how it met the labels, and the share of background kept in training.
+    """One thing a user can choose: an encoder, how it met the labels, and what background was kept in training.
 
-    `variant` names the layer, pooling, recipe or protocol where a run holds several of them for the same three, else it is empty.
+    `background` is the amount and `policy` the kind of the background policy, as in the tables. `variant` names the layer, pooling, recipe
+    or protocol where a run holds several of them for the same four, else it is empty.
     """
 
     encoder: str
     regime: str
     background: float | None
     variant: str = ""
+    policy: str = "share"
+
+    @property
+    def clean(self) -> bool:
+        """Whether it was judged on test windows without background, so that it compares only with others that were."""
+        return self.policy == CLEAN_ALL
+
+
+def regime_known(regime: str) -> Regime | None:
+    """The regime of that name; None for one that this version does not know."""
+    try:
+        return regime_of(regime)
+    except CallspaceError:
+        return None
+
+
+def is_frozen(regime: str) -> bool:
+    """Whether nothing was fitted."""
+    return regime == "frozen"
+
+
+def tunes(regime: str) -> bool:
+    """Whether a regime changes the network itself."""
+    known = regime_known(regime)
+    return known is not None and known.tunes
+
+
+def changes_embedding(regime: str) -> bool:
+    """Whether a regime's embedding is another than the frozen encoder's; not where it only puts a head on it."""
+    known = regime_known(regime)
+    return known is None or known.changes_embedding
 
 
 class Score(NamedTuple):
@@ -125,16 +168,21 @@ class Run:
         readers = ("linear", "knn") if contender.regime == "frozen" else ("head", "linear", "knn")
         return self.score(contender, metric or self.main_metric, "full", readers, label)
 
-    def separation(self, contender: Contender) -> tuple[str, Score] | None:
-        """The AUROC of background separation, read from the embedding: by a linear probe, else from nearest neighbours."""
-        found = self.readers(contender, "separation_auroc")
+    def separation(self, contender: Contender, metric: str = "separation_auroc") -> tuple[str, Score] | None:
+        """The background separation, read from the embedding: by a linear probe, else from nearest neighbours."""
+        found = self.readers(contender, metric)
         return next(((reader, found[reader]) for reader in ("linear", "knn") if reader in found), None)
 
     def embedding_of(self, contender: Contender) -> Contender:
         """The contender whose embedding this one has: the frozen one for a head on a frozen encoder, else itself."""
-        if contender.regime not in HEAD_ONLY_REGIMES or self.score(contender, "nmi", self.spaces[0] if self.spaces else "full"):
+        if (
+            is_frozen(contender.regime)
+            or changes_embedding(contender.regime)
+            or self.score(contender, "nmi", self.spaces[0] if self.spaces else "full")
+        ):
             return contender
-        frozen = [other for other in self.contenders if (other.encoder, other.regime) == (contender.encoder, "frozen")]
+        same = contender.encoder, "frozen", contender.clean
+        frozen = [other for other in self.contenders if (other.encoder, other.regime, other.clean) == same]
         alike = (other for other in frozen if self.read_at(other) == self.read_at(contender))
         return next(alike, frozen[0] if frozen else contender)
 
@@ -152,34 +200,47 @@ class Run:
         return " ".join([encoder, *filter(None, named)])
 
     def named(self, what: Mapping[str, Any], prefix: str = "") -> Contender | None:
-        """The contender that an encoder, a regime, a background share and, where they are told, a layer and a pooling name, or None."""
-        wanted = (what.get(f"{prefix}encoder"), what.get(f"{prefix}regime"), share_of(what.get(f"{prefix}background")))
+        """The contender that an encoder, a regime, a background policy and, where they are told, a layer and a pooling name, or None."""
+        wanted = (what.get(f"{prefix}encoder"), what.get(f"{prefix}regime"), *background_of(what, prefix))
         told = {name: what[f"{prefix}{name}"] for name in ("layer", "pool") if what.get(f"{prefix}{name}")}
         return next(
             (
                 contender
                 for contender, row in self.contenders.items()
-                if contender[:3] == wanted and all(row[name] == value for name, value in told.items())
+                if (*contender[:3], contender.policy) == wanted and all(row[name] == value for name, value in told.items())
             ),
             None,
         )
 
-    def best(self, encoder: str, regimes: Iterable[str]) -> Contender | None:
-        """The contender of an encoder with the best main score among some regimes."""
-        regimes = set(regimes)
-        scored = [(found[1].value, contender) for contender in self.contenders if (found := self.main_score(contender))]
-        own = [(value, contender) for value, contender in scored if contender.encoder == encoder and contender.regime in regimes]
+    def best(self, encoder: str, wanted: Callable[[str], bool]) -> Contender | None:
+        """The contender of an encoder with the best main score among the regimes that are wanted."""
+        scored = [(found[1].value, contender) for contender in self.alike if (found := self.main_score(contender))]
+        own = [(value, contender) for value, contender in scored if contender.encoder == encoder and wanted(contender.regime)]
         return max(own, key=lambda pair: pair[0])[1] if own else None
 
     @cached_property
-    def most_background(self) -> float | None:
-        """The largest share of background that was tried, which other shares are compared with."""
-        return max(self.policies, default=None)
+    def alike(self) -> list[Contender]:
+        """The contenders that compare: judged on the whole test split, or where none is, on test windows without background."""
+        return [contender for contender in self.contenders if not contender.clean] or list(self.contenders)
 
     @cached_property
-    def policies(self) -> list[float]:
+    def usual(self) -> tuple[float | None, str]:
+        """The background policy at which regimes are compared, amount and kind: the largest share, else the first that was tried."""
+        fitted = [contender for contender in self.alike if not is_frozen(contender.regime)] or self.alike
+        shares = [contender.background for contender in fitted if contender.policy == "share" and contender.background is not None]
+        if shares or not fitted:
+            return max(shares, default=None), "share"
+        return fitted[0].background, fitted[0].policy
+
+    @cached_property
+    def shares(self) -> list[float]:
         """The shares of background that were tried, least first."""
-        return sorted({contender.background for contender in self.contenders if contender.background is not None})
+        return sorted({c.background for c in self.alike if c.policy == "share" and c.background is not None})
+
+    @cached_property
+    def policies_differ(self) -> bool:
+        """Whether a contender must be named with its background policy."""
+        return len({(contender.background, contender.policy) for contender in self.contenders}) > 1
 
 
 def finite(value: Any) -> float | None:
@@ -195,6 +256,11 @@ def share_of(value: Any) -> float | None:
     """A background share as it is compared: rounded, since it has been through Parquet, CSV and JSON."""
     number = finite(value)
     return None if number is None else round(number, 6)
+
+
+def background_of(what: Mapping[str, Any], prefix: str = "") -> tuple[float | None, str]:
+    """The amount and the kind of the background policy that some columns name."""
+    return share_of(what.get(f"{prefix}background")), what.get(f"{prefix}policy") or "share"
 
 
 def read_run(folder: Path) -> Run:
@@ -254,15 +320,16 @@ def _folds_and_seeds(folder: Path) -> tuple[list[int], list[int]]:
 
 
 def _differing(summary: list[dict[str, Any]]) -> dict[tuple[Any, ...], list[str]]:
-    """For each encoder, regime and share of background, the parts of its configuration that a run holds several of."""
+    """For each encoder, regime and background policy, the parts of its configuration that a run holds several of."""
     seen: dict[tuple[Any, ...], dict[str, set[str]]] = {}
     for row in summary:
-        parts = seen.setdefault((row["encoder"], row["regime"], share_of(row["background"])), {name: set() for name in _CONFIGURATION})
+        parts = seen.setdefault((row["encoder"], row["regime"], *background_of(row)), {name: set() for name in _CONFIGURATION})
         for name, values in parts.items():
             values.add(row[name] or "")
     return {key: [name for name, values in parts.items() if len(values) > 1] for key, parts in seen.items()}
 
 
 def _contender(row: Mapping[str, Any], differing: dict[tuple[Any, ...], list[str]]) -> Contender:
-    key = (row["encoder"], row["regime"], share_of(row["background"]))
-    return Contender(*key, " · ".join(row[name] or f"no {name}" for name in differing[key]))
+    encoder, regime, (background, policy) = row["encoder"], row["regime"], background_of(row)
+    differ = differing[encoder, regime, background, policy]
+    return Contender(encoder, regime, background, " · ".join(row[name] or f"no {name}" for name in differ), policy)

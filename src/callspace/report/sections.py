@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from callspace.adaptation.background import CLEAN_ALL
 from callspace.report.charts import Dot, Line, Point, RowGroup, dot_rows, line_chart, scatter_chart
 from callspace.report.colours import MUTED, encoder_colours
 from callspace.report.figures import bracketed, clear, differences, ends_of, forest, score_of, short_metric, span_of, switchable_metrics
-from callspace.report.reading import Run, finite, share_of
+from callspace.report.reading import Run, background_of, finite, tunes
 from callspace.report.words import (
-    TUNED_REGIMES,
+    background_name,
     capital,
     contender_name,
     count,
@@ -25,7 +26,6 @@ from callspace.report.words import (
     ordered_regimes,
     reader_name,
     regime_name,
-    share,
     short,
     signed,
     space_name,
@@ -34,18 +34,31 @@ from callspace.report.words import (
 
 __all__ = ["agreement_section", "curves_section", "study_section", "tuning_section"]
 
-_SYMBOLS = {"frozen": "circle-open", "linear": "diamond-open", "attentive": "square-open", "last": "square", "lora": "diamond"}
+#: Open marks where the network stayed as it was, filled ones where it was tuned; by the regime's name without its number.
+_SYMBOLS = {
+    "frozen": ("circle-open", "hollow circles"),
+    "prototype": ("star-open", "hollow stars"),
+    "linear": ("diamond-open", "hollow diamonds"),
+    "mlp": ("triangle-up-open", "hollow triangles"),
+    "attentive": ("square-open", "hollow squares"),
+    "last": ("square", "squares"),
+    "lora": ("diamond", "diamonds"),
+    "full": ("circle", "filled circles"),
+    "lp-ft": ("triangle-up", "triangles"),
+    "decay": ("triangle-down", "triangles on their tips"),
+    "gradual": ("star", "stars"),
+}
+_OTHER = ("hexagon", "hexagons")
 
 
 def tuning_section(run: Run) -> dict[str, Any] | None:
     """Frozen and tuned scores of every encoder that was tuned, and the paired differences."""
-    encoders = [encoder for encoder in run.encoders if len({c.regime for c in run.contenders if c.encoder == encoder}) > 1]
+    encoders = [encoder for encoder in run.encoders if len({c.regime for c in run.alike if c.encoder == encoder}) > 1]
     if not encoders:
         return None
-    background = run.most_background
     panes = []
     for metric in switchable_metrics(run):
-        groups = [_regime_group(run, encoder, metric, background) for encoder in encoders]
+        groups = [_regime_group(run, encoder, metric) for encoder in encoders]
         groups = [group for group in groups if group.rows]
         if not groups:
             continue
@@ -53,26 +66,26 @@ def tuning_section(run: Run) -> dict[str, Any] | None:
         figures = [
             {"title": capital(f"{metric_name(metric)} by regime"), "chart": dot_rows(groups, metric_name(metric), (low, min(high, 1.003)))}
         ]
-        rows = [row for row in differences(run, "tuning", metric) if share_of(row["b_background"]) == background]
+        rows = [row for row in differences(run, "tuning", metric) if background_of(row, "b_") == run.usual]
         if rows:
             figures.append({"title": "Tuned minus frozen, paired", "chart": forest(run, rows, metric, partial(_tuned_name, run))})
-        panes.append({"label": metric_name(metric), "figures": figures, "caption": _tuning_caption(run, metric, background, rows)})
+        panes.append({"label": metric_name(metric), "figures": figures, "caption": _tuning_caption(run, metric, rows)})
     return {
         "id": "tuning",
         "title": "Does tuning help?",
-        "lead": _tuning_verdict(run, background),
+        "lead": _tuning_verdict(run),
         "panes": panes,
     }
 
 
-def _regime_group(run: Run, encoder: str, metric: str, background: float | None) -> RowGroup:
+def _regime_group(run: Run, encoder: str, metric: str) -> RowGroup:
     rows, reference = [], None
     shown: set[tuple[str, str]] = set()
-    own = [contender for contender in run.contenders if contender.encoder == encoder]
+    own = [contender for contender in run.alike if contender.encoder == encoder]
     for regime in ordered_regimes(contender.regime for contender in own):
         for contender in own:
             found = score_of(run, contender, metric) if contender.regime == regime else None
-            if not found or (contender.background != background and regime != "frozen"):
+            if not found or ((contender.background, contender.policy) != run.usual and regime != "frozen"):
                 continue
             if regime == "frozen":
                 if run.read_at(contender) in shown:
@@ -88,15 +101,15 @@ def _tuned_name(run: Run, row: dict[str, Any]) -> str:
     return f"{run.called(row, 'b_').removeprefix(row['b_encoder'])} {row['b_regime']}".strip()
 
 
-def _tuning_verdict(run: Run, background: float | None) -> list[str]:
-    rows = [row for row in differences(run, "tuning", run.main_metric) if share_of(row["b_background"]) == background]
+def _tuning_verdict(run: Run) -> list[str]:
+    rows = [row for row in differences(run, "tuning", run.main_metric) if background_of(row, "b_") == run.usual]
     if not rows:
         return ["Each regime beside the same encoder left frozen."]
     better, worse = (sum(clear(row) == sign for row in rows) for sign in (1, -1))
     sentence = f"Against the same encoder left frozen, {metric_name(run.main_metric)} rose clearly in {better or 'none'} of "
     sentence += f"{count(len(rows), 'comparison')}, fell clearly in {worse or 'none'}, and "
     sentence += f"{(len(rows) - better - worse) or 'none'} showed no clear difference."
-    tuned = [row for row in rows if row["b_regime"] in TUNED_REGIMES]
+    tuned = [row for row in rows if tunes(row["b_regime"])]
     if tuned:
         most = max(tuned, key=lambda row: row["difference"])
         if most["difference"] > 0:
@@ -107,7 +120,7 @@ def _tuning_verdict(run: Run, background: float | None) -> list[str]:
     return [sentence]
 
 
-def _tuning_caption(run: Run, metric: str, background: float | None, rows: Sequence[dict[str, Any]]) -> str:
+def _tuning_caption(run: Run, metric: str, rows: Sequence[dict[str, Any]]) -> str:
     parts = ["Scores: the dotted line carries the frozen one down, so that a dot to its right is a gain."]
     if metric == run.main_metric:
         parts.append("A frozen encoder is read by a linear probe, the others by their own head.")
@@ -120,8 +133,10 @@ def _tuning_caption(run: Run, metric: str, background: float | None, rows: Seque
             "Differences: over the same test windows; where the whisker leaves out zero, the difference is clear. "
             "Each interval stands for itself: of twenty comparisons without any real difference, about one would look clear by chance."
         )
-    if len(run.policies) > 1:
-        parts.append(f"All with {share(background)} of the training background; other shares are in the next section.")
+    if run.usual[1] == CLEAN_ALL:
+        parts.append("All with background dropped from train, valid and test.")
+    elif run.policies_differ:
+        parts.append(f"All with {background_name(*run.usual)} in training; other policies are in the next section.")
     return " ".join(parts)
 
 
@@ -129,7 +144,7 @@ def study_section(run: Run) -> dict[str, Any] | None:
     """The study's first question: each frozen network that knows sound against each tuned one that does not."""
     panes = []
     for metric in switchable_metrics(run):
-        rows = [row for row in differences(run, "study", metric) if share_of(row["b_background"]) in (run.most_background, None)]
+        rows = [row for row in differences(run, "study", metric) if background_of(row, "b_") == run.usual]
         if not rows:
             continue
         caption = (
@@ -149,7 +164,7 @@ def _rival_name(row: dict[str, Any]) -> str:
 
 
 def _study_verdict(run: Run) -> list[str]:
-    rows = [row for row in differences(run, "study", run.main_metric) if share_of(row["b_background"]) in (run.most_background, None)]
+    rows = [row for row in differences(run, "study", run.main_metric) if background_of(row, "b_") == run.usual]
     sentences = ["The study this follows asked whether networks pretrained on sound, left frozen, beat tuned ones that never heard any."]
     if rows:
         better, worse = (sum(clear(row) == sign for row in rows) for sign in (1, -1))
@@ -173,13 +188,13 @@ def agreement_section(run: Run) -> dict[str, Any] | None:
     panes = []
     for space in run.spaces:
         points, pairs = [], []
-        for contender in run.contenders:
+        for contender in run.alike:
             main, nmi = run.main_score(contender), run.score(contender, "nmi", space)
             if not main or not nmi:
                 continue
             pairs.append((nmi[1].value, main[1].value))
             hover = f"{contender_name(contender)}\nNMI {number(nmi[1].value)}\n{metric_name(run.main_metric)} {number(main[1].value)}"
-            points.append(Point(*pairs[-1], colours[contender.encoder], _SYMBOLS.get(contender.regime, "circle"), hover))
+            points.append(Point(*pairs[-1], colours[contender.encoder], _symbol(contender.regime)[0], hover))
         if len(points) < 5:
             continue
         chart = scatter_chart(points, f"NMI of k-means, {space_name(space)}", metric_name(run.main_metric))
@@ -194,12 +209,15 @@ def agreement_section(run: Run) -> dict[str, Any] | None:
     return {"id": "agreement", "title": "Do tidy clusters mean better scores?", "lead": lead, "panes": panes, "legend": _legend(run)}
 
 
+def _symbol(regime: str) -> tuple[str, str]:
+    """A regime's mark as Plotly calls it, and in words."""
+    return _SYMBOLS.get(regime.partition(":")[0], _OTHER)
+
+
 def _agreement_caption(run: Run, space: str, pairs: Sequence[tuple[float, float]]) -> str:
     nmi, main = zip(*pairs, strict=True)
-    shapes = {"circle-open": "hollow circles", "diamond-open": "hollow diamonds", "square-open": "hollow squares", "square": "squares"}
-    shapes |= {"diamond": "diamonds", "circle": "filled circles"}
-    regimes = ordered_regimes(contender.regime for contender in run.contenders if run.score(contender, "nmi", space))
-    marks = [f"{regime_name(regime)}: {shapes[_SYMBOLS.get(regime, 'circle')]}" for regime in regimes]
+    regimes = ordered_regimes(contender.regime for contender in run.alike if run.score(contender, "nmi", space))
+    marks = [f"{regime_name(regime)}: {_symbol(regime)[1]}" for regime in regimes]
     caption = f"{capital('; '.join(marks))}. "
     if len(set(nmi)) < 2 or len(set(main)) < 2:
         return caption + "No rank correlation: one of the two does not vary."
@@ -223,11 +241,13 @@ def curves_section(run: Run) -> dict[str, Any] | None:
         epoch, score = finite(row.get("epoch")), finite(row.get("valid_score"))
         if epoch is None or score is None:
             continue
-        cell = (share_of(row.get("background")), row.get("fold", ""), row.get("seed", ""), row.get("learning_rate", ""))
+        cell = (background_of(row), row.get("fold", ""), row.get("seed", ""), row.get("learning_rate", ""))
         curves.setdefault((row.get("encoder", ""), row.get("regime", "")), {}).setdefault(cell, []).append((epoch, score))
     if not curves:
         return None
-    dashes = dict(zip(sorted(run.policies, reverse=True), ("solid", "dash", "dot", "dashdot", "longdash"), strict=False))
+    policies = {cell[0] for cells in curves.values() for cell in cells}
+    first = sorted(policies, key=lambda policy: (policy[1] != "share", policy[1], -(policy[0] or 0)))
+    dashes = dict(zip(first, ("solid", "dash", "dot", "dashdot", "longdash"), strict=False))
     figures = [
         {"title": f"{short(e, 24)} · {regime}", "chart": _curve_chart(run, e, regime, curves[e, regime], dashes)} for e, regime in curves
     ]
@@ -237,17 +257,23 @@ def curves_section(run: Run) -> dict[str, Any] | None:
     )
     if len(dashes) > 1:
         kinds = {"solid": "solid", "dash": "dashed", "dot": "dotted", "dashdot": "dash-dotted", "longdash": "long dashes"}
-        caption += " " + capital(listed([f"{kinds[dash]}: {share(policy)}" for policy, dash in dashes.items()])) + " of the background."
+        caption += " " + capital(listed([f"{kinds[dash]}: {background_name(*policy)}" for policy, dash in dashes.items()]))
+        caption += "; solid too: any other policy." if len(policies) > len(dashes) else "."
     pane = {"label": "", "figures": figures, "caption": caption, "small": True}
     return {"id": "curves", "title": "How did training go?", "lead": [], "panes": [pane]}
 
 
-def _curve_chart(run: Run, encoder: str, regime: str, cells: dict[tuple[Any, ...], Any], dashes: dict[float, str]) -> dict[str, Any]:
+def _curve_chart(run: Run, encoder: str, regime: str, cells: dict[tuple[Any, ...], Any], dashes: dict[Any, str]) -> dict[str, Any]:
     colour = encoder_colours(run.encoders).get(encoder, MUTED)
     lines = []
     for (background, fold, seed, rate), points in cells.items():
         epochs, scores = zip(*sorted(points), strict=True)
-        parts = (f"seed {seed}" if seed else "", f"fold {fold}" if fold else "", f"learning rate {rate}" if rate else "", share(background))
+        parts = (
+            f"seed {seed}" if seed else "",
+            f"fold {fold}" if fold else "",
+            f"learning rate {rate}" if rate else "",
+            background_name(*background),
+        )
         who = ", ".join(filter(None, parts))
         hovers = [f"{who}\nepoch {epoch:g}: {number(score)}" for epoch, score in zip(epochs, scores, strict=True)]
         lines.append(Line("", colour, epochs, scores, [], [], hovers, dashes.get(background, "solid"), marked=False))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from callspace.adaptation.background import CLEAN_ALL
 from callspace.report.leaderboard import leaderboard
-from callspace.report.words import metric_name, number, share, short
+from callspace.report.words import background_short, metric_name, number, short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,14 +26,17 @@ def leaderboard_table(run_folder: Path) -> Table:
     from rich.text import Text
 
     rows = leaderboard(run_folder).to_pylist()
-    varies = len({row["background"] for row in rows}) > 1
+    varies = len({(row["background"], row["policy"]) for row in rows}) > 1
+    ratios = any(row["policy"].startswith("ratio") for row in rows)
     separated = any(row["separation_auroc"] is not None for row in rows)
     marked = any(row["standing"] for row in rows)
     metric = metric_name(rows[0]["metric"]) if rows else "score"
 
     caption = ["95 % intervals in brackets", "NMI in the full space" if _in_full_space(rows) else "NMI on a map"]
     if varies:
-        caption.append("bg: share of the background kept in training")
+        caption.append("bg: share of the background kept in training" + (", or windows for each labelled one" if ratios else ""))
+    if any(row["policy"] == CLEAN_ALL for row in rows):
+        caption.append("clean-all: judged on test windows without background, not comparable with others")
     if separated:
         caption.append("sep.: AUROC of calls against background in the embedding")
     if marked:
@@ -49,9 +53,11 @@ def leaderboard_table(run_folder: Path) -> Table:
         table.add_column("sep.", justify="right", no_wrap=True)
     for row in rows:
         cells = [{"recommended": "*", "tied": "="}.get(row["standing"], ""), short(_name(row), 36), row["regime"]]
-        cells += [share(row["background"])] if varies else []
+        cells += [background_short(row["background"], row["policy"])] if varies else []
         cells += [_with_interval(row), number(row["nmi"])]
         cells += [number(row["separation_auroc"])] if separated else []
+        if row["policy"] == CLEAN_ALL and row["place"] == 1:
+            table.add_section()  # other test windows: no place below or above the rest
         # Text, not str: a name with brackets is no markup.
         table.add_row(*[Text(cell) for cell in cells], style="bold" if row["standing"] == "recommended" else "")
     return table

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from callspace.report.reading import Contender, Score
+from callspace.adaptation.background import policy_of
+from callspace.adaptation.regimes import REGIMES
+from callspace.report.reading import Contender, Score, is_frozen, regime_known
 
 __all__ = [
     "METRICS",
-    "TUNED_REGIMES",
+    "background_name",
+    "background_short",
     "capital",
     "contender_name",
     "count",
@@ -54,17 +57,18 @@ METRICS = {
 
 _READERS = {"kmeans": "k-means", "linear": "a linear probe", "knn": "nearest neighbours", "head": "the regime's own head"}
 
+#: By the name without its number; a regime that is not here has its own words.
 _REGIMES = {
-    "frozen": "frozen",
+    "prototype": "class prototypes",
     "linear": "linear head",
-    "attentive": "attentive head",
-    "last": "last blocks tuned",
+    "mlp": "head with a hidden layer",
+    "attentive": "learnt pooling and a linear head",
     "lora": "LoRA tuning",
     "full": "full fine-tuning",
+    "lp-ft": "full fine-tuning after a probe",
+    "decay": "full fine-tuning with decaying rates",
+    "gradual": "gradual unfreezing",
 }
-
-#: Regimes that change the embedding itself; the others only put a head on it.
-TUNED_REGIMES = frozenset({"last", "lora", "full"})
 
 
 def metric_name(metric: str) -> str:
@@ -79,7 +83,12 @@ def reader_name(reader: str) -> str:
 
 def regime_name(regime: str) -> str:
     """A regime in words."""
-    return _REGIMES.get(regime, regime)
+    base, _, number = regime.partition(":")
+    if base == "last":
+        return f"last {number} blocks tuned" if number else "last block tuned"
+    if known := regime_known(regime):
+        return _REGIMES.get(base, known.words) + (f" of rank {number}" if number else "")
+    return regime
 
 
 def space_name(space: str) -> str:
@@ -104,8 +113,13 @@ def space_short(space: str) -> str:
 
 def ordered_regimes(regimes: Iterable[str]) -> list[str]:
     """Regimes from the one that leaves an encoder alone to the one that changes all of it."""
-    order = list(_REGIMES)
-    return sorted(set(regimes), key=lambda regime: (order.index(regime) if regime in order else len(order), regime))
+    order = list(REGIMES)
+
+    def place(regime: str) -> tuple[int, int, str]:
+        base, _, number = regime.partition(":")
+        return order.index(base) if base in order else len(order), int(number) if number.isdecimal() else 0, regime
+
+    return sorted(set(regimes), key=place)
 
 
 def share(background: float | None) -> str:
@@ -113,11 +127,30 @@ def share(background: float | None) -> str:
     return "–" if background is None else f"{100 * background:.4g} %"
 
 
+def background_name(background: float | None, policy: str = "share") -> str:
+    """A background policy in words that follow a comma: ``10 % of the background``."""
+    if background is None:
+        return ""
+    kind, *as_class = policy.split("+")
+    of = f"{share(background)} of the background"
+    named = {"share": of, "hard": f"the hardest {of}", "clean-all": "background dropped from every split"}
+    return named.get(kind, policy_of(background, kind).words.removeprefix("with ")) + (", background a class" if as_class else "")
+
+
+def background_short(background: float | None, policy: str = "share") -> str:
+    """A background policy for a cell of a table: ``10 %``, ``hardest 10 %``, ``2 : 1``, ``10 % + class``, ``clean-all``."""
+    if background is None:
+        return "–"
+    kind, *as_class = policy.split("+")
+    named = {"share": share(background), "hard": f"hardest {share(background)}", "ratio": f"{background:g} : 1"}
+    return named.get(kind, kind) + (" + class" if as_class else "")
+
+
 def contender_name(contender: Contender, with_background: bool = True) -> str:
-    """A contender in one line of plain text; a frozen one meets no training background."""
+    """A contender in one line of plain text; a frozen one meets no training background, but may be judged without any."""
     parts = [contender.encoder, regime_name(contender.regime)]
-    if with_background and contender.background is not None and contender.regime != "frozen":
-        parts.append(f"{share(contender.background)} of the background")
+    if with_background and contender.background is not None and (contender.clean or not is_frozen(contender.regime)):
+        parts.append(background_name(contender.background, contender.policy))
     if contender.variant:
         parts.append(contender.variant)
     return ", ".join(parts)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from callspace.encoders.bridges.foreign import reached_parameters
 from callspace.encoders.contract import Encoder
 from callspace.encoders.layouts import PublishedLayout
+from callspace.encoders.parts import called_targets
 from callspace.encoders.sequences import SequenceEncoder
 from callspace.encoders.specs import EncoderSpec
 from callspace.encoders.spectrograms import Spectrograms
@@ -210,6 +211,13 @@ class _FromHub(Encoder):
     def backbone_parameters(self) -> list[nn.Parameter]:
         """Those that a gradient of the embedding reaches."""
         return self._reached()
+
+    def _block_modules(self) -> None:
+        return None
+
+    def lora_targets(self) -> list[str]:
+        """As `callspace.encoders.parts.Parts.lora_targets`, of the modules that are called: some networks read weights past them."""
+        return called_targets(self, self._probe)
 
 
 class _Hearing(_FromHub):

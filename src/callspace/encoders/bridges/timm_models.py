@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from callspace.encoders.bridges.foreign import imported, reached_parameters, unknown_model, version_of
 from callspace.encoders.layouts import PublishedLayout
+from callspace.encoders.parts import Step, called_targets, read_maps
 from callspace.encoders.registry import Entry
 from callspace.encoders.specs import EncoderSpec, Weights
 from callspace.encoders.spectrograms import Spectrograms
@@ -93,12 +94,21 @@ class TimmNetwork(PublishedLayout, PictureNetwork):
         fixed = config.get("fixed_input_size", False) or hasattr(getattr(inner, "patch_embed", None), "img_size")
         self.picture_size: tuple[int, int] | None = tuple(config.get("input_size", (3, 224, 224))[1:]) if fixed else None  # type: ignore[assignment]
 
-    def pooled(self, pictures: Tensor) -> Tensor:
-        """What the classifier gets, float32[batch, dim]."""
+    def features(self, pictures: Tensor) -> Tensor:
+        """What timm's pooling gets: maps or tokens."""
         if self.picture_size is not None:
             pictures = nn.functional.interpolate(pictures, self.picture_size, mode="bilinear", antialias=True)
         inner: Any = self.inner
-        return inner.forward_head(inner.forward_features(pictures), pre_logits=True)
+        return inner.forward_features(pictures)
+
+    def pool(self, last: Tensor) -> Tensor:
+        """What the classifier gets, float32[batch, dim], of `features`."""
+        inner: Any = self.inner
+        return inner.forward_head(last, pre_logits=True)
+
+    def pooled(self, pictures: Tensor) -> Tensor:
+        """What the classifier gets, float32[batch, dim]."""
+        return self.pool(self.features(pictures))
 
     def last_layer(self) -> nn.Linear:
         """The classifier."""
@@ -117,8 +127,27 @@ class TimmEncoder(VisionEncoder):
     def _build_front_end(self) -> None:
         self.front_end = Spectrograms(self.sample_rate_hz, self.spec.front_end).to(next(self.network.parameters()).device)
 
+    def _steps_to(self, layer: str) -> list[Step]:
+        """One for all blocks, up to timm's pooling: its models pass maps on in ways of their own."""
+        return [lambda pictures: self.network.features(self._channels(pictures))]
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        pooled = self.network.pool(hidden)
+        return self.network.last_layer()(pooled) if self.layer == "logits" else pooled
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, None]:
+        """The places of the last map, or the patches, without the tokens that lead them."""
+        if hidden.ndim == 3:
+            return hidden[:, int(getattr(self.network.inner, "num_prefix_tokens", 0)) :], None
+        return read_maps(hidden, (2, 3) if hidden.shape[1] == self.token_dim else (1, 2)), None
+
+    @property
+    def token_dim(self) -> int:
+        """The number of features, as timm counts them."""
+        return int(self.network.inner.num_features)  # type: ignore[arg-type]
+
     def _look(self, pictures: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
-        pooled = self.network.pooled(pictures[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=self.traits.memory_format))
+        pooled = self.network.pooled(self._channels(pictures))
         return [self.network.last_layer()(pooled) if layer == "logits" else pooled for layer in layers]
 
     def load_weights(self, path: Path) -> None:
@@ -135,11 +164,20 @@ class TimmEncoder(VisionEncoder):
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """Those that a gradient of the embedding reaches."""
-        device = next(self.network.parameters()).device
-        picture = torch.randn(1, 128, 2 * _FEWEST_FRAMES, generator=torch.Generator().manual_seed(0)).to(device)
         training = self.training
         self.eval()
         try:
-            return reached_parameters(self.network, lambda: self._look(picture, (self.layer,))[0])
+            return reached_parameters(self.network, self._probe)
         finally:
             self.train(training)
+
+    def _probe(self) -> Tensor:
+        device = next(self.network.parameters()).device
+        picture = torch.randn(1, 128, 2 * _FEWEST_FRAMES, generator=torch.Generator().manual_seed(0)).to(device)
+        if self.pooler is not None:
+            return self._tokens_of(self.network.features(self._channels(picture)))[0]
+        return self._look(picture, (self.layer,))[0]
+
+    def lora_targets(self) -> list[str]:
+        """As `callspace.encoders.parts.Parts.lora_targets`, of the modules that are called."""
+        return called_targets(self, self._probe)

@@ -53,6 +53,8 @@ CHECKS: tuple[Check, ...] = (
     Check("dead dimensions", "every dimension says something", variety.dead),
     Check("collapse", "different sounds have different embeddings", variety.collapse),
     Check("gradient flow", "fine-tuning reaches all that it should, and nothing else", training.gradient_flow),
+    Check("blocks", "regimes that train the last blocks train what they say", training.blocks),
+    Check("cut in two", "what is frozen is computed once, to the same result", training.cuts),
     Check("no gradient", "embedding takes no memory for gradients", training.no_gradient),
     Check("fingerprint", "stored embeddings are found again, stale ones are not", declared.fingerprint),
     Check("copy", "what is fine-tuned is the encoder that was tried", declared.a_copy),

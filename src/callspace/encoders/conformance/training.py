@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 
-from callspace.encoders.conformance.outcomes import Outcome, failed, none, passed
-from callspace.encoders.conformance.subject import Subject
+from callspace.encoders.conformance.outcomes import Outcome, failed, none, passed, within
+from callspace.encoders.conformance.subject import Subject, difference
 
-__all__ = ["gradient_flow", "no_gradient"]
+__all__ = ["blocks", "cuts", "gradient_flow", "no_gradient"]
 
 
 def gradient_flow(subject: Subject) -> Outcome:
@@ -45,6 +47,43 @@ def _judged(subject: Subject, trained: list[torch.nn.Parameter]) -> Outcome:
     if outside:
         return failed(f"{_few(outside)} gets a gradient, but is not among backbone_parameters()", len(outside), 0)
     return passed("every parameter that is trained gets a gradient, and no other", f"{len(trained)} tensors", "all")
+
+
+def blocks(subject: Subject) -> Outcome:
+    """Its blocks are all that fine-tuning updates, each parameter in one of them."""
+    encoder = subject.encoder
+    found = encoder.blocks()
+    names = {parameter: name for name, parameter in encoder.network.named_parameters()}
+    counts = Counter(parameter for block in found for parameter in block.parameters)
+    if twice := [names.get(parameter, "?") for parameter, count in counts.items() if count > 1]:
+        return failed(f"{_few(twice)} belongs to several blocks", len(twice), 0)
+    trained = set(encoder.backbone_parameters())
+    if lacking := [names.get(parameter, "?") for parameter in trained - set(counts)]:
+        return failed(f"{_few(lacking)} is trained, but in no block", len(lacking), 0)
+    if more := [names.get(parameter, "?") for parameter in set(counts) - trained]:
+        return failed(f"{_few(more)} is in a block, but is not among backbone_parameters()", len(more), 0)
+    if not found:
+        return none("it is frozen")
+    return passed(f"{len(found)} blocks from {found[0].name} to {found[-1].name}", len(found))
+
+
+def cuts(subject: Subject) -> Outcome:
+    """Run up to a block, and from there to the embedding, it embeds as it does in one go."""
+    encoder = subject.encoder
+    waveforms = torch.stack(subject.trio[::2]).to(subject.device)
+    count = len(encoder.blocks())
+    worst, places = 0.0, []
+    with torch.inference_mode():
+        whole = encoder(waveforms)
+        for place in sorted({0, 1, count // 2, max(0, count - 1), count}):
+            if (hidden := encoder.stem(waveforms, place)) is not None:
+                places.append(place)
+                worst = max(worst, difference(encoder.rest(hidden, place), whole))
+    if not places:
+        return none("it can't be cut: what is frozen is computed again in each epoch")
+    return within(
+        worst, f"cut before a block, it embeds alike (tried at {', '.join(map(str, places))})", "cut before a block, it embeds otherwise"
+    )
 
 
 def no_gradient(subject: Subject) -> Outcome:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from callspace.encoders.parts import read_maps
 from callspace.encoders.specs import EncoderSpec, Weights
 from callspace.encoders.vision import PictureNetwork, VisionEncoder, VisionTraits
 
 __all__ = ["SPECS", "AlexNet", "AlexNetEncoder"]
+
+_MAP = "conv5"
 
 SPECS = {
     "alexnet": EncoderSpec(
@@ -72,6 +75,18 @@ class AlexNet(PictureNetwork):
         """The second fully connected layer after its rectifier, float32[batch, 4096]."""
         return self.classifier[:-1](self.avgpool(self.features(pictures)).flatten(1))
 
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        """Each convolution and dense layer, with the rectifier and the pooling after it."""
+        first = [number for number, module in enumerate(self.features) if not isinstance(module, nn.ReLU | nn.MaxPool2d)]
+        ends = [*first[1:], len(self.features)]
+        parts = [(f"conv{number}", self.features[start:end]) for number, (start, end) in enumerate(zip(first, ends, strict=True), start=1)]
+        fc6 = nn.Sequential(self.avgpool, nn.Flatten(1), self.classifier[:3])
+        return [*parts, ("fc6", fc6), ("fc7", self.classifier[3:6])]
+
+    def pool(self, last: Tensor) -> Tensor:
+        """Nothing is left to do."""
+        return last
+
     def last_layer(self) -> nn.Linear:
         """The 1000-way classifier."""
         return self.classifier[-1]  # type: ignore[return-value]
@@ -81,6 +96,20 @@ class AlexNetEncoder(VisionEncoder):
     """AlexNet on spectrograms; its three poolings without padding need 63 frames."""
 
     traits = VisionTraits(fewest_frames=63)
+    network: AlexNet
+    #: Its tokens are the places of the last map, before the dense layers.
+    _token_layer = _MAP
+    token_dim = 256
+
+    def _parts_to(self, layer: str) -> list[tuple[str, nn.Module]]:
+        return [part for part in self.network.parts() if layer != _MAP or part[0].startswith("conv")]
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        return read_maps(hidden), None
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """The network's parameters up to where the embedding is read."""
+        return list(self.network.features.parameters()) if self._read_layer == _MAP else super().backbone_parameters()
 
     def _build_network(self, spec: EncoderSpec) -> PictureNetwork:
         return AlexNet()

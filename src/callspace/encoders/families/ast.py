@@ -14,16 +14,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from callspace.audio.kaldi import KaldiFbank
 from callspace.encoders.layouts import PublishedLayout
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
-from callspace.encoders.vit import MELS, PATCH, filled_up
+from callspace.encoders.vit import MELS, PATCH
 
 __all__ = ["SPECS", "AstEncoder", "AstNetwork", "published_key"]
 
@@ -96,26 +100,35 @@ class AstNetwork(PublishedLayout):
 
     def hidden(self, pictures: Tensor, depth: int | None = None) -> list[Tensor]:
         """The outputs of the first `depth` layers, the two leading tokens first; the last layer's are normalised."""
-        blocks = self.blocks()
-        tokens = self.inner.embeddings(pictures)  # type: ignore[operator]
+        embed, *steps = self.steps()
+        tokens = embed(pictures)
         outputs = []
-        for block in islice(blocks, depth):
-            tokens = block(tokens)
-            tokens = tokens if isinstance(tokens, Tensor) else tokens[0]  # a tuple in some versions of transformers
+        for step in islice(steps, depth):
+            tokens = step(tokens)
             outputs.append(tokens)
-        if len(outputs) == len(blocks):
-            outputs[-1] = self.inner.layernorm(outputs[-1])  # type: ignore[operator]
         return outputs
+
+    def steps(self) -> list[Step]:
+        """From pictures to tokens, then each layer, the last with its normalisation."""
+        layers: list[Step] = [partial(_through, block) for block in self.blocks()]
+        last = layers[-1]
+        return [self.inner.embeddings, *layers[:-1], lambda tokens: self.inner.layernorm(last(tokens))]  # type: ignore[list-item, operator]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """The last layer's output."""
         return self.hidden(pictures)[-1]
 
 
+def _through(block: nn.Module, tokens: Tensor) -> Tensor:
+    found = block(tokens)
+    return found if isinstance(found, Tensor) else found[0]  # a tuple in some versions of transformers
+
+
 class AstEncoder(SequenceEncoder):
     """AST over waveforms of up to 10.255 s (1024 frames); 10 frames a second, each the mean of its 12 frequency patches."""
 
     leading_tokens = 2
+    picture_axes = (-1, -2)
     network: AstNetwork
     #: The head of AudioSet's 527 classes.
     unused_keys = (r"classifier\.(layernorm|dense)\.(weight|bias)",)
@@ -125,20 +138,39 @@ class AstEncoder(SequenceEncoder):
         self.network = AstNetwork(**spec.options)
         self.front_end = KaldiFbank(_RATE_HZ, MELS, window="hanning")
 
+    def _front(self, waveforms: Tensor) -> Tensor:
+        """float32[batch, samples] to float32[batch, frames, 128], standardised."""
+        fbank = self.front_end(pad(waveforms, (0, max(0, _FRAME_SAMPLES - waveforms.shape[1]))))
+        return _standardised(fbank[:, : self.spec.options["frames"]])
+
+    def _filled(self, pictures: Tensor) -> Tensor:
+        """`_front` up to 1024 frames, with what was zero before it was standardised."""
+        return pad(pictures, (0, 0, 0, self.spec.options["frames"] - pictures.shape[1]), value=_standardised(0.0))
+
     def _pictures(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, 1024, 128], standardised; the filling is zero before that."""
-        fbank = self.front_end(pad(waveforms, (0, max(0, _FRAME_SAMPLES - waveforms.shape[1]))))
-        return (filled_up(fbank, self.spec.options["frames"]) - _MEAN) / (2 * _DEVIATION)
+        return self._filled(self._front(waveforms))
 
     def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
         return self.network.hidden(self._pictures(waveforms), depth)
 
-    def _pooled(self, tokens: Tensor, samples: int) -> Tensor:
-        return tokens[:, :2].mean(dim=1) if self.pool == "cls" else super()._pooled(tokens, samples)
+    def _network_steps(self) -> Sequence[Step]:
+        embed, *layers = self.network.steps()
+        return [lambda pictures: embed(self._filled(pictures)), *layers]
+
+    def _leading(self, tokens: Tensor) -> Tensor:
+        return tokens[:, :2].mean(dim=1)
 
     def _real_frames(self, frames: Tensor, samples: int) -> Tensor:
-        times = max(1, math.ceil(self.front_end.frames(samples) / _STRIDE))
-        return frames.unflatten(1, (_FREQUENCIES, -1))[:, :, :times].flatten(1, 2)
+        return self._of_columns(frames, max(1, self.front_end.frames(samples)))
+
+    def _of_columns(self, frames: Tensor, columns: int) -> Tensor:
+        return frames.unflatten(1, (_FREQUENCIES, -1))[:, :, : math.ceil(columns / _STRIDE)].flatten(1, 2)
+
+    def _real_of(self, columns: int, tokens: int) -> Tensor:
+        real = torch.zeros(tokens, dtype=torch.bool)
+        real[self._of_columns(torch.arange(tokens)[None], columns)] = True
+        return real
 
     def _in_time(self, frames: Tensor) -> Tensor:
         return frames.unflatten(1, (_FREQUENCIES, -1)).mean(dim=1)
@@ -148,6 +180,10 @@ class AstEncoder(SequenceEncoder):
 
     def _after_blocks(self) -> Iterable[nn.Module]:
         return [self.network.inner.layernorm]  # type: ignore[list-item]
+
+
+def _standardised(fbank: Any) -> Any:
+    return (fbank - _MEAN) / (2 * _DEVIATION)
 
 
 #: What version 5 of transformers calls a part of a layer, and what the file does.

@@ -84,7 +84,9 @@ class AudioMaeEncoder(SpectrogramTransformerEncoder):
         network = SpectrogramTransformer(**sizes, token_norm=not options["pooled_norm"], pooled_norm=options["pooled_norm"])
         super().__init__(spec, network, layer=layer, pool=pool)
 
-    def _picture(self, waveforms: Tensor) -> Tensor:
+    def _fbank(self, waveforms: Tensor) -> Tensor:
         waveforms = waveforms - waveforms.mean(dim=1, keepdim=True)
-        fbank = self.front_end(pad(waveforms, (0, max(0, _FRAME_SAMPLES - waveforms.shape[1]))))
-        return filled_up(fbank, self.spec.options["frames"])
+        return self.front_end(pad(waveforms, (0, max(0, _FRAME_SAMPLES - waveforms.shape[1]))))[:, : self.spec.options["frames"]]
+
+    def _filled(self, pictures: Tensor, standardised: bool = False) -> Tensor:
+        return filled_up(pictures, self.spec.options["frames"], self._standardised(0.0) if standardised else 0.0)

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Pretraining, Weights
 from callspace.encoders.wave_transformers import FEWEST_SAMPLES, WaveTransformer, long_enough
@@ -91,6 +92,13 @@ class AvesEncoder(SequenceEncoder):
 
     def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
         return self.network.hidden(long_enough(waveforms), depth)
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        """What the convolutions make of the waveforms: they are never trained, and take most of the time."""
+        return self.network.extracted(long_enough(waveforms))
+
+    def _network_steps(self) -> Sequence[Step]:
+        return self.network.steps()
 
     def _blocks(self) -> Sequence[nn.Module]:
         return self.network.blocks()

@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, gelu, pad, scaled_dot_product_attention
 
 from callspace.audio.kaldi import KaldiFbank
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
 
@@ -124,8 +126,21 @@ class BeatsNetwork(nn.Module):
 
     def hidden(self, fbank: Tensor, depth: int | None = None) -> list[Tensor]:
         """The outputs of the first `depth` layers, each float32[batch, tokens, width], time before frequency."""
+        embed, *steps = self.steps()
+        tokens = embed(fbank)
+        outputs = []
+        for step in islice(steps, depth):
+            tokens = step(tokens)
+            outputs.append(tokens)
+        return outputs
+
+    def steps(self) -> list[Step]:
+        """From the filterbank to tokens, then each layer."""
+        return [self._embedded, *self.encoder.steps()]
+
+    def _embedded(self, fbank: Tensor) -> Tensor:
         patches = self.patch_embedding(fbank[:, None]).flatten(2).transpose(1, 2)
-        return self.encoder(self.post_extract_proj(self.layer_norm(patches)), depth)
+        return self.encoder.placed(self.post_extract_proj(self.layer_norm(patches)))
 
     def forward(self, fbank: Tensor) -> Tensor:
         """The last layer's output."""
@@ -143,16 +158,21 @@ class _Transformer(nn.Module):
         self.layer_norm = nn.LayerNorm(width)
         _init(self, depth)
 
-    def forward(self, tokens: Tensor, depth: int | None) -> list[Tensor]:
-        tokens = self.layer_norm(tokens + self.pos_conv(tokens))
-        buckets = _distance_buckets(tokens.shape[1]).to(tokens.device)
-        first: Any = self.layers[0].self_attn
-        bias = first.relative_attention_bias(buckets).permute(2, 0, 1)
-        outputs = []
-        for layer in islice(self.layers, depth):
-            tokens = layer(tokens, bias)
-            outputs.append(tokens)
-        return outputs
+    def placed(self, tokens: Tensor) -> Tensor:
+        """The tokens with their positions, normalised."""
+        return self.layer_norm(tokens + self.pos_conv(tokens))
+
+    def steps(self) -> list[Step]:
+        """Each layer, from tokens to tokens."""
+        own_biases: dict[int, Tensor] = {}  # of one run
+        return [partial(self._layer, layer, own_biases=own_biases) for layer in self.layers]
+
+    def _layer(self, layer: nn.Module, tokens: Tensor, *, own_biases: dict[int, Tensor]) -> Tensor:
+        if tokens.shape[1] not in own_biases:
+            first: Any = self.layers[0].self_attn
+            buckets = _distance_buckets(tokens.shape[1]).to(tokens.device)
+            own_biases[tokens.shape[1]] = first.relative_attention_bias(buckets).permute(2, 0, 1)
+        return layer(tokens, own_biases[tokens.shape[1]])
 
 
 class _PositionConvolution(nn.Module):
@@ -260,6 +280,7 @@ class BeatsEncoder(SequenceEncoder):
     """
 
     network: BeatsNetwork
+    picture_axes = (-1, -2)
     #: The shared biases' copies, the classifiers of fine-tuned files, and the front end's tables that some files hold.
     unused_keys = (
         r"encoder\.layers\.[1-9]\d*\.self_attn\.relative_attention_bias\.weight",
@@ -273,6 +294,12 @@ class BeatsEncoder(SequenceEncoder):
         self._clamp = sizes.pop("clamp")
         self.network = BeatsNetwork(**sizes)
         self.front_end = KaldiFbank(_RATE_HZ, _MELS)
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        return self._fbank(waveforms)
+
+    def _network_steps(self) -> Sequence[Step]:
+        return self.network.steps()
 
     def _fbank(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, frames, 128], standardised."""

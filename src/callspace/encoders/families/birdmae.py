@@ -11,13 +11,15 @@ with a normalisation of its own (``norm``): that is the pool ``cls``.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from callspace.encoders.sequences import POOLS, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
-from callspace.encoders.vit import SpectrogramTransformer, SpectrogramTransformerEncoder
+from callspace.encoders.vit import SpectrogramTransformer, SpectrogramTransformerEncoder, filled_up
 
 __all__ = ["SPECS", "BirdMaeEncoder"]
 
@@ -80,10 +82,23 @@ class BirdMaeEncoder(SpectrogramTransformerEncoder):
         sizes = {key: spec.options[key] for key in ("depth", "width", "heads", "frames")}
         super().__init__(spec, SpectrogramTransformer(**sizes, token_norm=True, pooled_norm=True), layer=layer, pool=pool)
 
-    def _picture(self, waveforms: Tensor) -> Tensor:
+    def _fbank(self, waveforms: Tensor) -> Tensor:
+        """As many frames as hold some of the clip, at least: the whole ones, and so many that begin in it."""
+        samples = (self.front_end.frames(waveforms.shape[1]) + self._begun - 1) * self.front_end.frame_shift + self.front_end.frame_length
+        return self.front_end(pad(waveforms, (0, max(0, samples - waveforms.shape[1]))))
+
+    @property
+    def _begun(self) -> int:
+        return math.ceil(self.front_end.frame_length / self.front_end.frame_shift)
+
+    def _clip_frames(self, columns: int) -> int:
+        return columns - self._begun
+
+    def _filled(self, pictures: Tensor, standardised: bool = False) -> Tensor:
         assert self.spec.max_window_s is not None
         frames = self.spec.options["frames"]
-        whole = round(self.spec.max_window_s * self.sample_rate_hz)
-        fbank = self.front_end(pad(waveforms, (0, max(0, whole - waveforms.shape[1]))))[:, :frames]
-        lowest = fbank.amin(dim=(1, 2), keepdim=True).expand(-1, frames - fbank.shape[1], fbank.shape[2])
+        whole = min(frames, self.front_end.frames(round(self.spec.max_window_s * self.sample_rate_hz)))
+        silence = math.log(torch.finfo(torch.float32).eps)
+        fbank = filled_up(pictures, whole, self._standardised(silence) if standardised else silence)
+        lowest = fbank.amin(dim=(1, 2), keepdim=True).expand(-1, frames - whole, fbank.shape[2])
         return torch.cat([fbank, lowest], dim=1)

@@ -11,6 +11,7 @@ The layers are ``pooled``, what the classifier gets, and ``logits``, its outputs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from callspace.audio.mel import MelSpectrogram
 from callspace.encoders.efficientnet import initialise
 from callspace.encoders.fixed_windows import FixedWindowEncoder, decibels
+from callspace.encoders.parts import Step, read_maps
 from callspace.encoders.specs import EncoderSpec, Weights
 
 __all__ = ["SPECS", "BirdSetConvNeXt", "BirdSetEfficientNet", "BirdSetEncoder"]
@@ -110,6 +112,24 @@ class BirdSetConvNeXt(nn.Module):
         """What the classifier gets, float32[batch, dim]."""
         return self.convnext(pictures).pooler_output
 
+    def parts(self) -> list[tuple[str, Step, list[nn.Module]]]:
+        """The patches, then each block, the first of a stage with what brings its maps to half the size."""
+        parts: list[tuple[str, Step, list[nn.Module]]] = [("patches", self.convnext.embeddings, [self.convnext.embeddings])]
+        for number, stage in enumerate(self.convnext.encoder.stages, start=1):
+            blocks: list[nn.Module] = list(stage.layers)  # type: ignore[arg-type]
+            blocks[0] = nn.Sequential(*stage.downsampling_layer, blocks[0])  # type: ignore[misc]
+            parts += [(f"stage{number}.block{block}", module, [module]) for block, module in enumerate(blocks, start=1)]
+        name, last, modules = parts[-1]
+        return [*parts[:-1], (name, last, [*modules, self.convnext.layernorm])]
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """The last map to what the classifier gets."""
+        return self.convnext.layernorm(maps.mean(dim=(2, 3)))
+
+    def tokens(self, maps: Tensor) -> Tensor:
+        """The places of the last map, normalised as their mean is."""
+        return self.convnext.layernorm(read_maps(maps))
+
     def forward(self, pictures: Tensor) -> Tensor:
         """float32[batch, 1, mels, frames] to float32[batch, labels]."""
         return self.classifier(self.pooled(pictures))
@@ -154,6 +174,23 @@ class BirdSetEfficientNet(nn.Module):
         """What the classifier gets, float32[batch, dim]."""
         return self.efficientnet(pictures).pooler_output
 
+    def parts(self) -> list[tuple[str, Step, list[nn.Module]]]:
+        """The first convolution, each bottleneck, and the last convolution."""
+        embeddings, encoder = self.efficientnet.embeddings, self.efficientnet.encoder
+        blocks: list[tuple[str, Step, list[nn.Module]]] = [
+            (f"block{number}", one, [one]) for number, one in enumerate(encoder.blocks, start=1)
+        ]
+        top: list[nn.Module] = [encoder.top_conv, encoder.top_bn]
+        return [("conv1", embeddings, [embeddings]), *blocks, ("conv2", nn.Sequential(*top, encoder.top_activation), top)]
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """The last map to what the classifier gets."""
+        return self.efficientnet.pooler(maps).flatten(1)
+
+    def tokens(self, maps: Tensor) -> Tensor:
+        """The places of the last map."""
+        return read_maps(maps)
+
     def forward(self, pictures: Tensor) -> Tensor:
         """float32[batch, 1, mels, frames] to float32[batch, labels]."""
         return self.classifier(self.pooled(pictures))
@@ -163,6 +200,7 @@ class BirdSetEncoder(FixedWindowEncoder):
     """A BirdSet network over mel spectrograms of five seconds."""
 
     network: BirdSetConvNeXt | BirdSetEfficientNet
+    picture_axes = (-2, -1)
 
     def __init__(self, spec: EncoderSpec, *, layer: str | None = None, pool: str | None = None) -> None:
         super().__init__(spec, layer=layer, pool=pool)
@@ -179,7 +217,27 @@ class BirdSetEncoder(FixedWindowEncoder):
         pooled = self.network.pooled(pictures)
         return [self.network.classifier(pooled) if layer == "logits" else pooled for layer in layers]
 
+    def _steps_to(self, layer: str) -> Sequence[Step]:
+        network = self.network
+        classifier: list[Step] = [lambda maps: network.classifier(network.pool(maps))] if layer == "logits" else []
+        return [*(step for _, step, _ in network.parts()), *classifier]
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]]:
+        named = [(name, modules) for name, _, modules in self.network.parts()]
+        return [*named, ("classifier", [self.network.classifier])] if self._read_layer == "logits" else named
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        return hidden if self.layer == "logits" else self.network.pool(hidden)
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.network.tokens(hidden), None
+
+    @property
+    def token_dim(self) -> int:
+        """The channels of the last map."""
+        return self._registered.embedding_dim
+
     def backbone_parameters(self) -> list[nn.Parameter]:
         """All the network's parameters, without the classifier where the embedding is read before it: it would get no gradient."""
-        unused = set() if self.layer == "logits" else set(self.network.classifier.parameters())
+        unused = set() if self._read_layer == "logits" else set(self.network.classifier.parameters())
         return [parameter for parameter in self.network.parameters() if parameter not in unused]

@@ -15,12 +15,14 @@ there (and only there) a clip's embedding depends on its batch-mates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from callspace.audio.mel import MelSpectrogram
 from callspace.encoders.fixed_windows import FixedWindowEncoder, decibels
+from callspace.encoders.parts import Step, read_maps
 from callspace.encoders.specs import EncoderSpec, Pretraining, Weights
 
 __all__ = ["SPECS", "ClapEncoder", "ClapNetwork"]
@@ -129,20 +131,20 @@ class ClapNetwork(nn.Module):
         self.audio_model = built.audio_model
         self.audio_projection = built.audio_projection
 
-    def stages(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The means over each stage's map, and the mean over the last one after its normalisation.
+    def maps(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Each stage's map, and the last one after its normalisation, float32[batch, channels, rows, columns] each.
 
         Parameters
         ----------
         pictures : float32[batch, 1, frames, mels]
-
-        Returns
-        -------
-        stages : list of float32[batch, dim of the stage]
-        pooled : float32[batch, 8 * embed_dim]
         """
         found = self.audio_model.audio_encoder(pictures, output_hidden_states=True, output_hidden_states_before_downsampling=True)
-        return [maps.mean(dim=(2, 3)) for maps in found.hidden_states[1:]], found.pooler_output
+        return list(found.hidden_states[1:]), found.last_hidden_state
+
+    def stages(self, pictures: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The means over the maps of `maps`: a list of float32[batch, dim of the stage], and float32[batch, 8 * embed_dim]."""
+        stages, last = self.maps(pictures)
+        return [maps.mean(dim=(2, 3)) for maps in stages], last.mean(dim=(2, 3))
 
     def projected(self, pooled: Tensor) -> Tensor:
         """What compares with texts, float32[batch, projection_dim], of length one."""
@@ -160,6 +162,7 @@ class ClapEncoder(FixedWindowEncoder):
     """
 
     network: ClapNetwork
+    picture_axes = (-1, -2)
     unused_keys = (r"text_model\..*", r"text_projection\..*", r"logit_scale_[at]")
 
     def __init__(self, spec: EncoderSpec, *, layer: str | None = None, pool: str | None = None) -> None:
@@ -177,14 +180,49 @@ class ClapEncoder(FixedWindowEncoder):
         named = {f"stage{number}": stage for number, stage in enumerate(stages, start=1)} | {"pooled": pooled}
         return [self.network.projected(pooled) if layer == "projection" else named[layer] for layer in layers]
 
+    def _steps_to(self, layer: str) -> Sequence[Step]:
+        """One for all blocks: its stages pass the size of their maps on beside the maps."""
+
+        def mapped(pictures: Tensor) -> Tensor:
+            stages, last = self.network.maps(pictures)
+            return stages[int(layer.removeprefix("stage")) - 1] if layer.startswith("stage") else last
+
+        return [mapped]
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        pooled = hidden.mean(dim=(2, 3))
+        return self.network.projected(pooled) if self.layer == "projection" else pooled
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        return read_maps(hidden), None
+
+    @property
+    def token_dim(self) -> int:
+        """The channels of the map."""
+        return self._registered.dim_of(self._token_layer, "mean")
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]]:
+        encoder: Any = self.network.audio_model.audio_encoder
+        layer = self._read_layer
+        depth = int(layer.removeprefix("stage")) if layer.startswith("stage") else len(encoder.layers)
+        named: list[tuple[str, list[nn.Module]]] = [("embedding", [encoder.batch_norm, encoder.patch_embed])]
+        for number, stage in enumerate(encoder.layers[:depth], start=1):
+            named += [(f"stage{number}.block{block}", [module]) for block, module in enumerate(stage.blocks, start=1)]
+            if stage.downsample is not None and number < depth:
+                named[-1][1].append(stage.downsample)
+        if not layer.startswith("stage"):
+            named[-1][1].append(encoder.norm)
+        return [*named, ("projection", [self.network.audio_projection])] if layer == "projection" else named
+
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters up to the layer that is read."""
-        if self.layer == "projection":
+        layer = self._read_layer
+        if layer == "projection":
             return list(self.network.parameters())
         encoder = self.network.audio_model.audio_encoder
-        if self.layer == "pooled":
+        if layer == "pooled":
             return list(encoder.parameters())
-        depth = int(self.layer.removeprefix("stage"))
+        depth = int(layer.removeprefix("stage"))
         later = [encoder.norm, encoder.layers[depth - 1].downsample, *encoder.layers[depth:]]
         left_out = {parameter for module in later for parameter in module.parameters()}
         return [parameter for parameter in encoder.parameters() if parameter not in left_out]

@@ -73,6 +73,24 @@ class ConvNeXt(StagedNetwork):
         """The stages, each with the patches or the halving before it."""
         return [self.features[start : start + 2] for start in range(0, len(self.features), 2)]
 
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        """The patches, then each block, the first of a stage with what brings its maps to half the size."""
+        parts: list[tuple[str, nn.Module]] = [("patches", self.features[0])]
+        for stage in range(len(self.features) // 2):
+            blocks: list[nn.Module] = list(self.features[2 * stage + 1])  # type: ignore[call-overload]
+            if stage:
+                blocks[0] = nn.Sequential(self.features[2 * stage], blocks[0])
+            parts += [(f"stage{stage + 1}.block{number}", block) for number, block in enumerate(blocks, start=1)]
+        return parts
+
+    def before_pool(self, last: Tensor) -> Tensor:
+        """The normalised map."""
+        return self.classifier[0](last)
+
+    def norms_of_pool(self) -> list[nn.Module]:
+        """The last normalisation."""
+        return [self.classifier[0]]
+
     def pool(self, last: Tensor) -> Tensor:
         """The normalised mean of the last map, float32[batch, the last width]."""
         return self.classifier[:-1](last.mean(self.map_axes, keepdim=True))

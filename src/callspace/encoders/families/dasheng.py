@@ -16,6 +16,7 @@ batch-mates.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, pad
 
 from callspace.audio.mel import MelSpectrogram
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
 from callspace.encoders.vit import Block
@@ -94,32 +96,41 @@ class _Encoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, spectrograms: Tensor, depth: int | None) -> list[Tensor]:
-        strips = self.patch_embed["proj"](self._standardised(spectrograms)[:, None])
-        parts = [self._through(part, depth) for part in strips.split(_TOKENS, dim=3)]
-        return [torch.cat(layer, dim=1) for layer in zip(*parts, strict=True)]
+        embed, *steps = self.steps()
+        tokens = embed(spectrograms)
+        outputs = []
+        for step in islice(steps, depth):
+            tokens = step(tokens)
+            outputs.append(tokens)
+        return outputs
+
+    def steps(self) -> list[Step]:
+        """From spectrograms to the tokens of all parts, one after the other, then each layer, which takes each part by itself."""
+        blocks: list[Step] = [partial(_by_parts, block) for block in self.blocks]
+        last = blocks[-1]
+        return [self._embedded, *blocks[:-1], lambda tokens: self.norm(last(tokens))]
 
     def _standardised(self, spectrograms: Tensor) -> Tensor:
         norm = self.init_bn["1"]
         assert isinstance(norm, nn.BatchNorm2d)
         return batch_norm(spectrograms, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps)
 
-    def _through(self, strips: Tensor, depth: int | None) -> list[Tensor]:
-        """float32[batch, width, 1, at most 252] to the outputs of the layers."""
-        placed = strips + self.time_pos_embed[..., : strips.shape[3]] + self.freq_pos_embed
-        tokens = placed.flatten(2).transpose(1, 2)
-        outputs = []
-        for block in islice(self.blocks, depth):
-            tokens = block(tokens)
-            outputs.append(tokens)
-        if len(outputs) == len(self.blocks):
-            outputs[-1] = self.norm(outputs[-1])
-        return outputs
+    def _embedded(self, spectrograms: Tensor) -> Tensor:
+        """float32[batch, 64, frames] to float32[batch, frames // 4, width]."""
+        strips = self.patch_embed["proj"](self._standardised(spectrograms)[:, None])
+        placed = [part + self.time_pos_embed[..., : part.shape[3]] + self.freq_pos_embed for part in strips.split(_TOKENS, dim=3)]
+        return torch.cat(placed, dim=3).flatten(2).transpose(1, 2)
+
+
+def _by_parts(block: nn.Module, tokens: Tensor) -> Tensor:
+    return torch.cat([block(part) for part in tokens.split(_TOKENS, dim=1)], dim=1)
 
 
 class DashengEncoder(SequenceEncoder):
     """Dasheng over waveforms of any length; 25 frames a second."""
 
     network: DashengNetwork
+    picture_axes = (-2, -1)
 
     def __init__(self, spec: EncoderSpec, *, layer: str | None = None, pool: str | None = None) -> None:
         super().__init__(spec, layer=layer, pool=pool)
@@ -131,6 +142,12 @@ class DashengEncoder(SequenceEncoder):
         power = self.front_end(pad(waveforms, (0, max(0, _FEWEST_SAMPLES - waveforms.shape[1]))))
         decibels = 10 * power.clamp(min=_LEAST_POWER).log10()
         return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - _RANGE_DB)
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        return self._spectrograms(waveforms)
+
+    def _network_steps(self) -> Sequence[Step]:
+        return self.network.encoder.steps()
 
     def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
         return self.network.hidden(self._spectrograms(waveforms), depth)

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from callspace.audio.kaldi import KaldiFbank
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
-from callspace.encoders.vit import Attention, Mlp
+from callspace.encoders.vit import Attention, Mlp, filled_up
 
 __all__ = ["SPECS", "EatEncoder", "EatNetwork"]
 
@@ -104,6 +105,10 @@ class EatNetwork(nn.Module):
         """The outputs of the first `depth` layers, each with the class token first, then time before frequency."""
         return self.model(pictures, depth)
 
+    def steps(self) -> list[Step]:
+        """From pictures to tokens, then each layer."""
+        return [self.model.embedded, *self.model.blocks]
+
     def forward(self, pictures: Tensor) -> Tensor:
         """The last layer's output."""
         return self.hidden(pictures)[-1]
@@ -123,10 +128,13 @@ class _Model(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, pictures: Tensor, depth: int | None) -> list[Tensor]:
+    def embedded(self, pictures: Tensor) -> Tensor:
         patches = self.local_encoder(pictures)
         patches = patches + self.fixed_positional_encoder.positions[:, : patches.shape[1]]
-        tokens = self.pre_norm(torch.cat([self.extra_tokens.expand(len(patches), -1, -1), patches], dim=1))
+        return self.pre_norm(torch.cat([self.extra_tokens.expand(len(patches), -1, -1), patches], dim=1))
+
+    def forward(self, pictures: Tensor, depth: int | None) -> list[Tensor]:
+        tokens = self.embedded(pictures)
         outputs = []
         for block in islice(self.blocks, depth):
             tokens = block(tokens)
@@ -183,6 +191,7 @@ class EatEncoder(SequenceEncoder):
     """EAT over waveforms of up to 10.255 s (1024 frames); 6.25 frames a second, each the mean of its 8 frequency patches."""
 
     leading_tokens = 1
+    picture_axes = (-1, -2)
     network: EatNetwork
     #: Classifiers of fine-tuned files, and the decoder of the pretraining.
     unused_keys = (r"model\.(fc_norm|head)\.(weight|bias)", r"classifier\.(weight|bias)", r"model\.decoder\..*")
@@ -194,19 +203,31 @@ class EatEncoder(SequenceEncoder):
         self.network = EatNetwork(**sizes)
         self.front_end = KaldiFbank(_RATE_HZ, _MELS, window="hanning")
 
-    def _pictures(self, waveforms: Tensor) -> Tensor:
-        """float32[batch, samples] to float32[batch, 1, 1024, 128], standardised; the filling is zero before that."""
+    def _front(self, waveforms: Tensor) -> Tensor:
+        """float32[batch, samples] to float32[batch, frames, 128], standardised."""
         waveforms = waveforms - waveforms.mean(dim=1, keepdim=True)
-        fbank = self.front_end(pad(waveforms, (0, max(0, _FRAME_SAMPLES - waveforms.shape[1]))))[:, :_FRAMES]
-        fbank = pad(fbank, (0, 0, 0, _FRAMES - fbank.shape[1]))
-        return ((fbank - self._mean) / (2 * self._deviation))[:, None]
+        fbank = self.front_end(pad(waveforms, (0, max(0, _FRAME_SAMPLES - waveforms.shape[1]))))
+        return (fbank[:, :_FRAMES] - self._mean) / (2 * self._deviation)
+
+    def _filled(self, pictures: Tensor) -> Tensor:
+        """`_front` up to 1024 frames with what was zero before it was standardised, float32[batch, 1, 1024, 128]."""
+        return filled_up(pictures, _FRAMES, (0.0 - self._mean) / (2 * self._deviation))[:, None]
 
     def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
-        return self.network.hidden(self._pictures(waveforms), depth)
+        return self.network.hidden(self._filled(self._front(waveforms)), depth)
+
+    def _network_steps(self) -> Sequence[Step]:
+        embed, *layers = self.network.steps()
+        return [lambda pictures: embed(self._filled(pictures)), *layers]
 
     def _real_frames(self, frames: Tensor, samples: int) -> Tensor:
-        real = max(1, self.front_end.frames(samples))
-        return frames[:, : math.ceil(real / _PATCH) * _FREQUENCIES]
+        return frames[:, : self._real_count(self.front_end.frames(samples))]
+
+    def _real_count(self, frames: int) -> int:
+        return math.ceil(max(1, frames) / _PATCH) * _FREQUENCIES
+
+    def _real_of(self, columns: int, tokens: int) -> Tensor:
+        return torch.arange(tokens) < self._real_count(columns)
 
     def _in_time(self, frames: Tensor) -> Tensor:
         return frames.unflatten(1, (-1, _FREQUENCIES)).mean(dim=2)

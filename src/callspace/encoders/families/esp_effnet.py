@@ -11,11 +11,14 @@ The published file holds a classifier too, whose size differs between the three;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from callspace.audio.mel import MelSpectrogram
 from callspace.encoders.efficientnet import EfficientNet
 from callspace.encoders.fixed_windows import FixedWindowEncoder
+from callspace.encoders.parts import Step, read_maps
 from callspace.encoders.specs import EncoderSpec, Pretraining, Weights
 
 __all__ = ["SPECS", "EspEffNetEncoder", "EspEffNetNetwork"]
@@ -75,6 +78,7 @@ class EspEffNetEncoder(FixedWindowEncoder):
     """
 
     network: EspEffNetNetwork
+    picture_axes = (-2, -1)
     unused_keys = (r"model\.classifier\..*",)
 
     def __init__(self, spec: EncoderSpec, *, layer: str | None = None, pool: str | None = None) -> None:
@@ -91,6 +95,33 @@ class EspEffNetEncoder(FixedWindowEncoder):
     def _look(self, pictures: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
         maps = self.network.model.maps(pictures[:, None].expand(-1, 3, -1, -1), 1 + max(_depth(layer) for layer in layers))
         return [maps[_depth(layer)].mean(dim=(2, 3)) for layer in layers]
+
+    def _named_parts(self) -> list[tuple[str, nn.Module]]:
+        """The first convolution, each bottleneck, and the last convolution, up to the layer that is read."""
+        features = self.network.model.features
+        parts: list[tuple[str, nn.Module]] = [("conv1", features[0])]
+        for stage in range(1, min(_depth(self.layer), 7) + 1):
+            blocks = list(features[stage])  # type: ignore[call-overload]
+            parts += [(f"stage{stage}.block{number}", block) for number, block in enumerate(blocks, start=1)]
+        return [*parts, ("conv2", features[8])] if _depth(self.layer) == 8 else parts
+
+    def _steps_to(self, layer: str) -> Sequence[Step]:
+        first, *others = (module for _, module in self._named_parts())
+        return [lambda pictures: first(pictures[:, None].expand(-1, 3, -1, -1)), *others]
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]]:
+        return [(name, [module]) for name, module in self._named_parts()]
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        return hidden.mean(dim=(2, 3))
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        return read_maps(hidden), None
+
+    @property
+    def token_dim(self) -> int:
+        """The channels of the map."""
+        return self._registered.dim_of(self.layer, "mean")
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters up to the layer that is read."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from callspace.audio.mel import MelSpectrogram, log_mel, mfcc_matrix
+from callspace.audio.precision import in_float32
 from callspace.encoders.contract import Encoder
 from callspace.encoders.specs import EncoderSpec
 
@@ -50,6 +51,7 @@ class Mfcc(nn.Module):
         self.mel = MelSpectrogram(sample_rate_hz, 2048, 512, _MELS, scale="slaney", norm="slaney", bins="fft", pad_mode="constant")
         self.register_buffer("cosines", mfcc_matrix(_COEFFICIENTS, _MELS), persistent=False)
 
+    @in_float32
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, 20, frames]."""
         decibels = log_mel(self.mel(waveforms), range_db=80.0, floor=1e-10) * _DECIBELS

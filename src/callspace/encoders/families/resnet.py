@@ -94,6 +94,16 @@ class ResNet(PublishedLayout, StagedNetwork):
         first, *others = resnet.encoder.stages  # type: ignore[union-attr, misc]
         return [nn.Sequential(resnet.embedder, first), *others]  # type: ignore[union-attr, arg-type]
 
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        """The convolution and the pooling before the stages, then each residual block."""
+        resnet: Any = self.inner.resnet
+        blocks = [
+            (f"stage{stage}.block{number}", block)
+            for stage, blocks in enumerate(resnet.encoder.stages, start=1)
+            for number, block in enumerate(blocks.layers, start=1)
+        ]
+        return [("conv1", resnet.embedder), *blocks]
+
     def pool(self, last: Tensor) -> Tensor:
         """The global average pool, float32[batch, 512 or 2048]."""
         return self.inner.resnet.pooler(last).flatten(1)  # type: ignore[operator, union-attr]

@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
 from callspace.encoders.wave_transformers import FEWEST_SAMPLES, Kind, WaveTransformer, long_enough, standardised
@@ -199,10 +200,21 @@ class SpeechEncoder(SequenceEncoder):
         prefix = spec.options["prefix"]
         self.network = WaveTransformer(published=lambda key: prefix + hub_key(key), **spec.options["network"])
 
+        if self.spec.family == "wavlm":  # its attention reads the projections' weights, past any adapter
+            self.lora_names = re.compile(r"\.feed_forward\.(intermediate|output)_dense$")
+
+    def _prepared(self, waveforms: Tensor) -> Tensor:
+        return long_enough(standardised(waveforms) if self.spec.options["normalise"] else waveforms)
+
     def _hidden(self, waveforms: Tensor, depth: int) -> list[Tensor]:
-        if self.spec.options["normalise"]:
-            waveforms = standardised(waveforms)
-        return self.network.hidden(long_enough(waveforms), depth)
+        return self.network.hidden(self._prepared(waveforms), depth)
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        """What the convolutions make of the waveforms: they are never trained, and take most of the time."""
+        return self.network.extracted(self._prepared(waveforms))
+
+    def _network_steps(self) -> Sequence[Step]:
+        return self.network.steps()
 
     def _blocks(self) -> Sequence[nn.Module]:
         return self.network.blocks()

@@ -19,6 +19,7 @@ from torch.nn import functional as nnf
 
 from callspace.encoders.contract import Encoder
 from callspace.encoders.families.yamnet import LogMel
+from callspace.encoders.parts import Step
 from callspace.encoders.specs import EncoderSpec, Weights
 
 __all__ = ["SPEC", "VGGish", "VGGishEncoder", "examples_in"]
@@ -88,14 +89,32 @@ class VGGish(nn.Module):
 
     def forward(self, examples: Tensor) -> Tensor:
         """The embedding of each example."""
-        maps = self.features(examples)
-        return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))  # channels last, as in TensorFlow
+        for _, part in self.parts():
+            examples = part(examples)
+        return examples
+
+    def parts(self) -> list[tuple[str, nn.Module]]:
+        """Each convolution and dense layer, with the rectifier and the pooling after it."""
+        first = [number for number, module in enumerate(self.features) if not isinstance(module, nn.ReLU | nn.MaxPool2d)]
+        ends = [*first[1:], len(self.features)]
+        parts = [(f"conv{number}", self.features[start:end]) for number, (start, end) in enumerate(zip(first, ends, strict=True), start=1)]
+        dense = [self.embeddings[start : start + 2] for start in (0, 2, 4)]
+        dense[0] = nn.Sequential(_ChannelsLast(), dense[0])
+        return [*parts, *((f"fc{number}", part) for number, part in enumerate(dense, start=1))]
+
+
+class _ChannelsLast(nn.Module):
+    """Maps in a row with their channels last, as in TensorFlow."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 class VGGishEncoder(Encoder):
     """VGGish over a clip's examples."""
 
     network: VGGish
+    picture_axes = (-1, -2)
 
     def __init__(self, spec: EncoderSpec = SPEC, *, layer: str | None = None, pool: str | None = None) -> None:
         super().__init__(spec, layer=layer, pool=pool)
@@ -126,6 +145,28 @@ class VGGishEncoder(Encoder):
             raise ValueError("frames() takes clips of equal length only")
         examples = self._examples(waveforms, lengths)
         return self._embedded(examples.flatten(0, 1)).unflatten(0, examples.shape[:2])
+
+    def _fronts(self, waveforms: Tensor) -> Tensor:
+        return self._examples(waveforms, torch.full((len(waveforms),), waveforms.shape[1]))
+
+    def _steps_to(self, layer: str) -> Sequence[Step]:
+        first, *others = (part for _, part in self.network.parts())
+        return [lambda examples: first(examples[:, None]), *others]
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]]:
+        return [(name, [part]) for name, part in self.network.parts()]
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A token an example."""
+        return hidden[:, None], None
+
+    @property
+    def token_dim(self) -> int:
+        """As many as an embedding has."""
+        return self._registered.embedding_dim
 
     def _examples(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Log-mel examples of every clip as if it were as long as the longest, float32[batch, examples, 96, 64]."""

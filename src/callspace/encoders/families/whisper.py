@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from callspace.audio.mel import MelSpectrogram
 from callspace.encoders.layouts import PublishedLayout
+from callspace.encoders.parts import Step
 from callspace.encoders.sequences import POOLS, SequenceEncoder, layer_names
 from callspace.encoders.specs import EncoderSpec, Weights
 
@@ -29,6 +31,7 @@ _RATE = 16_000
 _HOP = 160
 _FRAMES = 1500
 _SAMPLES_PER_FRAME = 2 * _HOP  # the second convolution has stride 2
+_LEAST_POWER = 1e-10
 _NOTE = "Every window costs as much as 30 s, to which it is padded; the embedding is over the frames of the window itself."
 
 
@@ -86,11 +89,29 @@ class WhisperMel(nn.Module):
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] to float32[batch, n_mels, samples / 160]."""
-        waveforms = nn.functional.pad(waveforms, (0, self.samples - waveforms.shape[1]))
-        power = self.mel(waveforms)[..., :-1]  # the last frame is centred behind the end
-        level = power.clamp(min=1e-10).log10()
+        return self.filled(self.of_clip(waveforms))
+
+    def of_clip(self, waveforms: Tensor) -> Tensor:
+        """Two columns for each frame of the network that covers the clip, and two more, behind which there is silence."""
+        columns = 2 * covered(waveforms.shape[1]) + 2
+        waveforms = nn.functional.pad(waveforms, (0, max(0, columns * _HOP - waveforms.shape[1])))
+        power = self.mel(waveforms)[..., :columns]
+        level = power.clamp(min=_LEAST_POWER).log10()
         level = torch.maximum(level, level.amax(dim=(-2, -1), keepdim=True) - 8)
         return (level + 4) / 4
+
+    def filled(self, levels: Tensor) -> Tensor:
+        """What `of_clip` makes, with the silence of the whole window behind it, or cut to the window."""
+        lacking = self.samples // _HOP - levels.shape[2]
+        if lacking <= 0:
+            return levels[..., : self.samples // _HOP]
+        silence = (levels.amax(dim=(-2, -1), keepdim=True) - 2).clamp(min=(math.log10(_LEAST_POWER) + 4) / 4)
+        return torch.cat([levels, silence.expand(-1, levels.shape[1], lacking)], dim=2)
+
+
+def covered(samples: int) -> int:
+    """How many of the network's frames are centred on a sample of the clip: the first is centred on its first sample."""
+    return max(1, math.ceil(samples / _SAMPLES_PER_FRAME))
 
 
 class WhisperNetwork(PublishedLayout):
@@ -124,17 +145,24 @@ class WhisperNetwork(PublishedLayout):
 
     def hidden(self, spectrograms: Tensor, layers: int | None = None) -> list[Tensor]:
         """The outputs of the first `layers` transformer layers (all, when not given), each float32[batch, frames, width]."""
+        embed, *steps = self.steps()
+        states = embed(spectrograms)
+        outputs: list[Tensor] = []
+        for step in islice(steps, layers):
+            states = step(states)
+            outputs.append(states)
+        return outputs
+
+    def steps(self) -> list[Step]:
+        """From spectrograms to frames, then each layer, the last with its normalisation."""
+        layers: list[Step] = [partial(_through, layer) for layer in self.blocks()]
+        last, inner = layers[-1], cast(Any, self.inner)
+        return [self._embedded, *layers[:-1], lambda states: inner.layer_norm(last(states))]
+
+    def _embedded(self, spectrograms: Tensor) -> Tensor:
         inner: Any = self.inner
         states = nn.functional.gelu(inner.conv1(spectrograms))
-        states = nn.functional.gelu(inner.conv2(states)).transpose(1, 2) + inner.embed_positions.weight
-        outputs: list[Tensor] = []
-        for layer in islice(self.blocks(), layers):
-            states = layer(states, None)
-            states = states if isinstance(states, Tensor) else states[0]  # a tuple in some versions of transformers
-            outputs.append(states)
-        if len(outputs) == self.depth:
-            outputs[-1] = inner.layer_norm(outputs[-1])
-        return outputs
+        return nn.functional.gelu(inner.conv2(states)).transpose(1, 2) + inner.embed_positions.weight
 
     def blocks(self) -> Sequence[nn.Module]:
         """The transformer layers, the first one first."""
@@ -145,10 +173,16 @@ class WhisperNetwork(PublishedLayout):
         return self.hidden(spectrograms)[-1]
 
 
+def _through(layer: nn.Module, states: Tensor) -> Tensor:
+    found = layer(states, None)
+    return found if isinstance(found, Tensor) else found[0]  # a tuple in some versions of transformers
+
+
 class WhisperEncoder(SequenceEncoder):
     """Whisper's encoder over log-mel spectrograms of 30 s; 50 frames a second."""
 
     network: WhisperNetwork
+    picture_axes = (-2, -1)
     unused_keys = (r"model\.decoder\..*", r"proj_out\..*")
 
     def __init__(self, spec: EncoderSpec, *, layer: str | None = None, pool: str | None = None) -> None:
@@ -160,8 +194,17 @@ class WhisperEncoder(SequenceEncoder):
         return self.network.hidden(self.mel(waveforms), depth)
 
     def _real_frames(self, frames: Tensor, samples: int) -> Tensor:
-        """Those centred on a sample of the clip: the first is centred on its first sample."""
-        return frames[:, : max(1, math.ceil(samples / _SAMPLES_PER_FRAME))]
+        return frames[:, : covered(samples)]
+
+    def _front(self, waveforms: Tensor) -> Tensor:
+        return self.mel.of_clip(waveforms)
+
+    def _network_steps(self) -> Sequence[Step]:
+        embed, *layers = self.network.steps()
+        return [lambda levels: embed(self.mel.filled(levels)), *layers]
+
+    def _real_of(self, columns: int, tokens: int) -> Tensor:
+        return torch.arange(tokens) < (columns - 2) // 2
 
     def _blocks(self) -> Sequence[nn.Module]:
         return self.network.blocks()

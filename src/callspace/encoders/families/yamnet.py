@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from callspace.audio.precision import in_float32
 from callspace.encoders.contract import Encoder
+from callspace.encoders.parts import Step
 from callspace.encoders.specs import EncoderSpec, Weights
 from callspace.encoders.tflite_file import Operator, TFLiteModel, read_model
 from callspace.encoders.weights import fill
@@ -113,6 +116,7 @@ class LogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(FRAME, periodic=True), persistent=False)
         self.register_buffer("mel", torch.from_numpy(mel_matrix()), persistent=False)
 
+    @in_float32
     def forward(self, waveforms: Tensor) -> Tensor:
         """float32[batch, samples] at 16 kHz to float32[batch, frames, 64], frames = 1 + (samples - 400) // 160."""
         frames = waveforms.unfold(1, FRAME, HOP)
@@ -167,15 +171,21 @@ class YAMNetNetwork(nn.Module):
         What lies behind the last of them is not run; the last block's mean is the embedding.
         """
         found: dict[int, Tensor] = {}
-        # Channels last: depthwise convolutions take half the time so, forward and backward; the numbers are the same.
-        maps = nnf.relu(self.first(patches[:, None])).contiguous(memory_format=torch.channels_last)
-        pairs = zip(self.depthwise, self.pointwise, strict=True)
-        for number, (depthwise, pointwise) in enumerate(islice(pairs, max(blocks)), start=1):
-            # In place only what no gradient needs: the mean of a block's answer keeps nothing but its shape.
-            maps = nnf.relu(pointwise(nnf.relu(depthwise(maps), inplace=True)), inplace=True)
+        first, *steps = self.steps()
+        maps = first(patches)
+        for number, step in enumerate(islice(steps, max(blocks)), start=1):
+            maps = step(maps)
             if number in blocks:
                 found[number] = maps.mean(dim=(2, 3))
         return found
+
+    def steps(self) -> list[Step]:
+        """The first convolution, then each block, from patches float32[n, 96, 64] to maps."""
+        return [self._first, *(partial(_block_of, *pair) for pair in zip(self.depthwise, self.pointwise, strict=True))]
+
+    def _first(self, patches: Tensor) -> Tensor:
+        # Channels last: depthwise convolutions take half the time so, forward and backward; the numbers are the same.
+        return nnf.relu(self.first(patches[:, None])).contiguous(memory_format=torch.channels_last)
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """Logits of AudioSet's classes, float32[n, 521]."""
@@ -187,6 +197,11 @@ class YAMNetNetwork(nn.Module):
         return [self.first, *(layer for pair in pairs for layer in pair)]  # type: ignore[list-item]
 
 
+def _block_of(depthwise: nn.Module, pointwise: nn.Module, maps: Tensor) -> Tensor:
+    # In place only what no gradient needs: the mean of a block's answer keeps nothing but its shape.
+    return nnf.relu(pointwise(nnf.relu(depthwise(maps), inplace=True)), inplace=True)
+
+
 class YAMNet(Encoder):
     """YAMNet from waveforms at 16 kHz to one embedding a clip.
 
@@ -195,6 +210,7 @@ class YAMNet(Encoder):
     """
 
     network: YAMNetNetwork
+    picture_axes = (-1, -2)
 
     def __init__(self, spec: EncoderSpec = SPEC, *, layer: str | None = None, pool: str | None = None) -> None:
         super().__init__(spec, layer=layer, pool=pool)
@@ -223,11 +239,11 @@ class YAMNet(Encoder):
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """The parameters that full fine-tuning updates: the classifier's only where the logits are the embedding, no later block's."""
-        depth = _block(self.layer)
+        depth = _block(self._read_layer)
         later = [
             *self.network.depthwise[depth:],
             *self.network.pointwise[depth:],
-            *([] if self.layer == "logits" else [self.network.classifier]),
+            *([] if self._read_layer == "logits" else [self.network.classifier]),
         ]
         unused = {parameter for module in later for parameter in module.parameters()}
         return [parameter for parameter in self.network.parameters() if parameter not in unused] if self.spec.trainable else []
@@ -240,7 +256,7 @@ class YAMNet(Encoder):
         counts = [patches_in(length) for length in lengths.tolist()]
         patches = self._patches(waveforms, lengths)
         kept = torch.arange(patches.shape[1]) < torch.tensor(counts)[:, None]
-        found = self._read(patches[kept.to(patches.device)], layers)
+        found = self._at_layers(patches[kept.to(patches.device)], layers)
         return [torch.stack([own.mean(dim=0) for own in of_patches.split(counts)]) for of_patches in found]
 
     def frames(self, waveforms: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -254,7 +270,36 @@ class YAMNet(Encoder):
         if len(torch.unique(lengths)) > 1:
             raise ValueError("frames() takes clips of equal length only")
         patches = self._patches(waveforms, lengths)
-        return self._read(patches.flatten(0, 1), (self.layer,))[0].unflatten(0, patches.shape[:2])
+        return self._at_layers(patches.flatten(0, 1), (self.layer,))[0].unflatten(0, patches.shape[:2])
+
+    def _fronts(self, waveforms: Tensor) -> Tensor:
+        return self._patches(waveforms, torch.full((len(waveforms),), waveforms.shape[1]))
+
+    def _steps_to(self, layer: str) -> list[Step]:
+        blocks = self.network.steps()[: _block(layer) + 1]
+        return [*blocks, lambda maps: self.network.classify(maps.mean(dim=(2, 3)))] if layer == "logits" else blocks
+
+    def _run_steps(self, hidden: Tensor, steps: Iterable[Step]) -> Tensor:
+        # What was kept and stacked may lie in another order.
+        return super()._run_steps(hidden.contiguous(memory_format=torch.channels_last) if hidden.ndim == 4 else hidden, steps)
+
+    def _block_modules(self) -> list[tuple[str, list[nn.Module]]]:
+        pairs = list(zip(self.network.depthwise, self.network.pointwise, strict=True))[: _block(self._read_layer)]
+        named: list[tuple[str, list[nn.Module]]] = [("conv1", [self.network.first])]
+        named += [(f"block{number}", list(pair)) for number, pair in enumerate(pairs, start=1)]
+        return [*named, ("classifier", [self.network.classifier])] if self._read_layer == "logits" else named
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        return hidden if self.layer == "logits" else hidden.mean(dim=(2, 3))
+
+    def _tokens_of(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A token a patch."""
+        return hidden.mean(dim=(2, 3))[:, None], None
+
+    @property
+    def token_dim(self) -> int:
+        """The width of the block that is read."""
+        return self._registered.dim_of(self._token_layer, "mean")
 
     def _patches(self, waveforms: Tensor, lengths: Tensor) -> Tensor:
         """Log-mel patches of every clip as if it were as long as the longest, float32[batch, patches, 96, 64]."""
@@ -265,7 +310,7 @@ class YAMNet(Encoder):
         logmel = self.front_end(waveforms.masked_fill(beyond, 0.0))
         return logmel.unfold(1, PATCH_FRAMES, PATCH_HOP_FRAMES).transpose(2, 3)
 
-    def _read(self, patches: Tensor, layers: Sequence[str]) -> list[Tensor]:
+    def _at_layers(self, patches: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """Each patch at each of `layers`."""
         wanted = {_block(layer) for layer in layers}
         parts = [self.network.means(part, wanted) for part in patches.split(_PATCHES_AT_ONCE)]

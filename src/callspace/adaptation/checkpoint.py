@@ -1,0 +1,99 @@
+"""An interrupted fit goes on where it was: its state, written now and then beside what it will become.
+
+The state holds tensors, numbers and text alone and is read with ``weights_only=True``, which runs no code. It counts only for the very
+same fit: the same data, encoder, recipe and seed.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from callspace.tables import atomic_path
+
+__all__ = ["Checkpoint"]
+
+#: Seconds between two writings: a network of hundreds of megabytes takes a second or two.
+EVERY_S = 30.0
+
+
+class Checkpoint:
+    """The file of a fit's state: the learning rates that are done, and the one that is at work.
+
+    Parameters
+    ----------
+    path : Path or None
+        Nothing is written or read without one.
+    key : str
+        What the fit depends on; a file with another key does not count.
+    every_s : float
+        Seconds from one writing to the next.
+
+    Attributes
+    ----------
+    done : list of dict
+        What came of the learning rates that are done, as `finish` was given it.
+    """
+
+    def __init__(self, path: Path | None, key: str, every_s: float | None = None) -> None:
+        self._path, self._key = path, key
+        self._every_s = EVERY_S if every_s is None else every_s
+        self._written = time.monotonic()
+        found = self._read()
+        self.done: list[dict[str, Any]] = found["done"]
+        self._current: dict[str, Any] | None = found["current"]
+
+    def _read(self) -> dict[str, Any]:
+        nothing: dict[str, Any] = {"done": [], "current": None}
+        if self._path is None or not self._path.exists():
+            return nothing
+        try:
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            return nothing  # half written by another program, or damaged: the fit begins anew
+        return state if isinstance(state, dict) and state.get("key") == self._key else nothing
+
+    def read(self) -> dict[str, Any] | None:
+        """The state of the learning rate that was at work; None where there is none."""
+        return self._current
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return self._path is not None and time.monotonic() - self._written >= self._every_s
+
+    def write(self, current: dict[str, Any] | None) -> None:
+        """Write the state, whole or not at all."""
+        self._current = current
+        if self._path is None:
+            return
+        with atomic_path(self._path) as temporary:
+            torch.save({"key": self._key, "done": self.done, "current": current}, temporary)
+        self._written = time.monotonic()
+
+    def finish(self, found: dict[str, Any], keep_weights: bool) -> None:
+        """A learning rate is done. Of all that are, only the best one's weights are kept.
+
+        Parameters
+        ----------
+        found : dict
+            Plain values, and under ``weights`` tensors.
+        keep_weights : bool
+            Whether it is the best so far.
+        """
+        if keep_weights:
+            for other in self.done:
+                other["weights"] = {}
+        self.done.append(found if keep_weights else found | {"weights": {}})
+        self._current = None
+        if self._every_s == 0 or time.monotonic() - self._written >= min(self._every_s, 5.0):
+            self.write(None)
+
+    def remove(self) -> None:
+        """The fit is done."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""The study's published numbers, beside those of a run on the same dataset.
+
+`published` gives the number of an encoder on a dataset in a space; `compare` puts it beside a run's own. What is compared is what was
+published: fully fine-tuned encoders with all the background in training, k-means on three UMAPs, NMI and ARI of the clusters against the
+labels, and the silhouette of the clusters in the full space. The file's neighbour, ``data/README.md``, states the source.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from callspace.tables import from_rows, read_json, read_parquet, write_csv
+
+if TYPE_CHECKING:
+    from callspace.bench.protocols import Protocol
+    from callspace.datasets import Dataset
+
+__all__ = ["PUBLISHED", "Published", "compare", "differs", "published", "published_table", "study_dataset", "write_published"]
+
+#: One row an (encoder as it is read, space, metric). `comparable` is false where the run was made by another protocol or split.
+PUBLISHED = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("encoder", pa.string()),
+        ("layer", pa.string()),
+        ("pool", pa.string()),
+        ("space", pa.string()),
+        ("metric", pa.string()),
+        ("published", pa.float64()),
+        ("ours", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("difference", pa.float64()),
+        ("protocol", pa.string()),
+        ("comparable", pa.bool_()),
+    ]
+)
+
+#: Our metric for each of the published columns.
+_METRICS = {"nmi": "nmi", "ari": "ari", "silhouette": "silhouette_clusters"}
+_PREFIX = "beans/"
+
+
+class Published(NamedTuple):
+    """The study's numbers of one encoder on one dataset in one space."""
+
+    nmi: float
+    ari: float
+    silhouette: float
+
+
+@cache
+def published_table() -> dict[tuple[str, str, str], Published]:
+    """All published numbers by (dataset, encoder, space), in our names: ``("dogs", "alexnet", "umap-50-0.5")``."""
+    text = (resources.files("callspace.bench") / "data" / "published_umap_kmeans.csv").read_text(encoding="utf-8")
+    return {
+        (row["dataset"], row["model"], f"umap-{row['umap_n_neighbors']}-{row['umap_min_dist']}"): Published(
+            float(row["nmi"]), float(row["ari"]), float(row["silhouette"])
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def published(dataset: str, encoder: str, space: str) -> dict[str, float] | None:
+    """The study's numbers, where it has them.
+
+    Parameters
+    ----------
+    dataset : str
+        ``dogs`` or ``beans/dogs``.
+    encoder : str
+        As users write it, such as ``alexnet`` or ``resnet18:random``.
+    space : str
+        Such as ``umap-50-0.5``.
+
+    Returns
+    -------
+    dict | None
+        ``nmi``, ``ari`` and ``silhouette`` (of the clusters, in the full space).
+
+    Examples
+    --------
+    >>> published("beans/dogs", "alexnet", "umap-50-0.5")["nmi"]
+    0.358
+    """
+    found = published_table().get((dataset.removeprefix(_PREFIX), encoder, space))
+    return None if found is None else found._asdict()
+
+
+def study_dataset(about: Mapping[str, Any]) -> str | None:
+    """Which of the study's datasets a run is on, from what its ``dataset.json`` says; None for any other, whatever it is called."""
+    source = str(about.get("source") or "").split(" ", maxsplit=1)[0]
+    name = source.removeprefix(_PREFIX)
+    return name if source.startswith(_PREFIX) and name in {dataset for dataset, _, _ in published_table()} else None
+
+
+def compare(dataset: str, summary: Iterable[Mapping[str, Any]], *, comparable: bool) -> list[dict[str, Any]]:
+    """A run's own numbers beside the published ones, as rows of `PUBLISHED`.
+
+    Parameters
+    ----------
+    dataset : str
+        One of the study's.
+    summary : iterable of rows of `tables.SUMMARY`
+        Of which those count that the study has: overall scores of k-means, fully fine-tuned, with all the background.
+    comparable : bool
+        Whether the run was made as the study was.
+    """
+    names = {ours: theirs for theirs, ours in _METRICS.items()}
+    rows = []
+    for row in summary:
+        mine = row["regime"] == "full" and row["clusterer"] == "kmeans" and row["class"] is None and row["metric"] in names
+        if not mine or row["background"] != 1.0 or row.get("policy", "share") != "share":
+            continue
+        theirs = published(dataset, row["encoder"], row["space"])
+        if theirs is None:
+            continue
+        value = theirs[names[row["metric"]]]
+        kept = {name: row[name] for name in ("encoder", "layer", "pool", "space", "ci_low", "ci_high", "protocol")}
+        found = {"metric": names[row["metric"]], "published": value, "ours": row["value"], "difference": row["value"] - value}
+        rows.append({"dataset": dataset, "comparable": comparable, **kept, **found})
+    return rows
+
+
+def differs(protocol: Protocol, dataset: Dataset, encoders: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Why a run's numbers do not compare with the published ones; nothing where they do, but for the protocol's own deviations.
+
+    `encoders` are those of the provenance: of weights that were given as a file, only a checksum tells whether they are the published ones.
+    """
+    reasons = []
+    if not protocol.deviations:
+        reasons.append(f"another protocol ('{protocol.name}', not 'paper')")
+    elif protocol.name != "paper":
+        reasons.append(f"entries of the protocol were changed ('{protocol.name}')")
+    if any("not BEANS's" in note for note in dataset.notes):
+        reasons.append("another split than BEANS's")
+    given = dict.fromkeys(encoder["name"] for encoder in encoders if (encoder.get("origin") or {}).get("kind") == "file")
+    if given:
+        reasons.append(f"the weights of {', '.join(given)} are a file that is not known to be the published one")
+    return reasons
+
+
+def write_published(folder: Path, dataset: Dataset, protocol: Protocol, encoders: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Write ``published.csv`` into a run's folder, where its dataset is one of the study's.
+
+    Returns
+    -------
+    The rows of `PUBLISHED`; none where there is nothing to compare, and then no file.
+    """
+    path = folder / "published.csv"
+    name = study_dataset(read_json(folder / "dataset.json"))
+    rows: Sequence[dict[str, Any]] = []
+    if name is not None:
+        rows = compare(name, read_parquet(folder / "summary.parquet").to_pylist(), comparable=not differs(protocol, dataset, encoders))
+    if rows:
+        write_csv(from_rows(rows, PUBLISHED), path)
+    else:
+        path.unlink(missing_ok=True)
+    return list(rows)

@@ -1,0 +1,92 @@
+"""A matrix of several datasets for a terminal: encoders by datasets, and what holds across them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from callspace.adaptation.background import BackgroundPolicy, policy_of
+from callspace.report.words import capital, listed, number, short, space_short
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from callspace.bench.matrix import Matrix
+
+__all__ = ["matrix_sentences", "matrix_tables"]
+
+_METRICS = {"accuracy": "accuracy", "map": "mAP"}
+
+
+def matrix_tables(matrix: Matrix) -> list[Table]:
+    """The main score, and the NMI in the full space (or the first there is), each as a table of encoders by datasets."""
+    rows = matrix.cells.to_pylist()
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    spaces = list(dict.fromkeys(row["space"] for row in rows if row["space"]))
+    space = "full" if "full" in spaces else spaces[0] if spaces else None
+    metrics = {row["dataset"]: _METRICS[row["metric"]] for row in rows}
+    title = listed(list(dict.fromkeys(metrics.values())), "or")
+    heads = {name: f"{name} ({metrics[name]})" if len(set(metrics.values())) > 1 else name for name in datasets}
+    scores = {(_named(row), row["dataset"]): row["value"] for row in rows}
+    nmi = {(_named(row), row["dataset"]): row["nmi"] for row in rows if row["space"] == space and row["nmi"] is not None}
+    tables = [_table(f"{capital(title)}, test split", scores, heads)]
+    if nmi and space is not None:
+        tables.append(_table(f"NMI of k-means, {space_short(space)}", nmi, {name: name for name in datasets}))
+    return tables
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    kept = policy_of(row["background"], row["policy"])
+    return f"{row['encoder']} {row['regime']}" + ("" if kept == BackgroundPolicy() else f" bg {kept.text}")
+
+
+def _table(title: str, values: Mapping[tuple[str, str], float | None], heads: Mapping[str, str]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table.add_column("", overflow="fold")
+    for head in heads.values():
+        table.add_column(Text(head), justify="right", overflow="fold")
+    for name in dict.fromkeys(name for name, _ in values):
+        # Text, not str: a name with brackets is no markup.
+        table.add_row(Text(short(name, 36)), *[Text(number(values.get((name, dataset)))) for dataset in heads])
+    return table
+
+
+def matrix_sentences(matrix: Matrix) -> list[str]:
+    """What the rank correlations say, and which datasets failed."""
+    about = matrix.about
+    sentences = [*_published(about), *_use(about["correlations"].get("use") or {})]
+    return sentences + [f"Failed: {row['dataset']}: {row['reason']}" for row in about["failed"]]
+
+
+def _published(about: Mapping[str, Any]) -> list[str]:
+    by_space = about["correlations"].get("published") or {}
+    said = [f"{space_short(space)}: {_both(found)}" for space, found in by_space.items() if found["overall"] or found["within"]]
+    if not said:
+        return []
+    sentences = [f"Our NMI with the published one (Spearman): {'; '.join(said)}."]
+    reasons = sorted({reason for own in (about.get("not_as_published") or {}).values() for reason in own})
+    return sentences + ([f"Not comparable with the published numbers as they stand: {'; '.join(reasons)}."] if reasons else [])
+
+
+def _use(by_space: Mapping[str, Any]) -> list[str]:
+    said = [f"{space_short(space)}: {_both(found)}" for space, found in by_space.items() if found["overall"] or found["within"]]
+    return [f"NMI with the main score, accuracy or mAP (Spearman): {'; '.join(said)}."] if said else []
+
+
+def _both(found: Mapping[str, Any]) -> str:
+    parts: Sequence[tuple[str, Any]] = [("over all cells", found["overall"]), ("within datasets", found["within"])]
+    return ", ".join(f"{name} {_one(own, within=name.startswith('within'))}" for name, own in parts if own)
+
+
+def _one(found: Mapping[str, Any], *, within: bool) -> str:
+    ends = "" if found["ci_low"] is None else f" [{number(found['ci_low'])}, {number(found['ci_high'])}]"
+    many = f"{found['n']} cells" + (f" of {found['groups']} dataset{'s' if found['groups'] > 1 else ''}" if within else "")
+    return f"{number(found['rho'])}{ends} (p {_p(found['p'])}, {many})"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,182 @@
+"""What makes a fine-tuned network's numbers worth believing: no leakage, no luck, the same in use as in training."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from callspace.adaptation.finetune import finetune, head_scores
+from callspace.adaptation.recipes import Recipe
+from callspace.adaptation.targets import targets_of
+from callspace.datasets import load_dataset
+from callspace.embedding.embed import embed
+from callspace.encoders.load import load_encoder
+from callspace.errors import CallspaceError
+from callspace.evaluation.tuned import tuned_scores
+from small_audio import class_folders, tone
+from tiny_encoders import one_of_each_kind, tiny_encoder
+
+RECIPE = Recipe(learning_rates=(1e-3,), max_epochs=3, patience=3)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return load_dataset(class_folders(tmp_path / "audio", clips=8, seconds=0.33))
+
+
+def with_labels(dataset, rows, label_of):
+    labels = dataset.windows["labels"].to_pylist()
+    for row in rows:
+        labels[row] = label_of(labels[row])
+    place = dataset.windows.column_names.index("labels")
+    return replace(dataset, windows=dataset.windows.set_column(place, "labels", pa.array(labels, pa.list_(pa.string()))))
+
+
+def other_label(dataset):
+    return lambda labels: [dataset.labels[(dataset.labels.index(labels[0]) + 1) % len(dataset.labels)]]
+
+
+@pytest.mark.parametrize("regime", ["prototype", "linear", "mlp", "last", "lora:2", "full", "lp-ft"])
+def test_no_test_label_or_sound_has_a_part_in_training(clips, regime):
+    name = "resnet18:random"
+    tuned = finetune(clips, load_encoder(name), regime, recipe=RECIPE)
+    relabelled = with_labels(clips, clips.rows("test"), other_label(clips))
+    for row in clips.rows("test"):  # other sounds under the same names
+        tone(clips.root / clips.windows["recording"][row].as_py(), 0.33, 8000, hz=2000.0, seed=row)
+    again = finetune(relabelled, load_encoder(name), regime, recipe=RECIPE)
+    assert again.fingerprint() == tuned.fingerprint()
+    assert all(torch.equal(a, b) for a, b in zip(again.head.state_dict().values(), tuned.head.state_dict().values(), strict=True))
+    assert again.card["history"] == tuned.card["history"]
+    assert again.card["valid_score"] == tuned.card["valid_score"]
+
+
+def test_valid_changes_choices_and_no_gradient(clips):
+    recipe = replace(RECIPE, learning_rates=(1e-3, 1e-4))
+    tuned = finetune(clips, load_encoder("resnet18:random"), "full", recipe=recipe)
+    relabelled = with_labels(clips, clips.rows("valid"), other_label(clips))
+    again = finetune(relabelled, load_encoder("resnet18:random"), "full", recipe=recipe)
+    losses = [[row["train_loss"] for row in found.card["history"]] for found in (tuned, again)]
+    common = min(map(len, losses))
+    assert losses[0][:common] == losses[1][:common]
+    assert [row["valid_loss"] for row in again.card["history"]][0] != tuned.card["history"][0]["valid_loss"]
+
+
+@pytest.mark.parametrize("name", [name for name in one_of_each_kind() if name != "mfcc"])
+def test_every_trainable_family_learns_32_clips_by_heart(name, tmp_path):
+    """Of two pitches, in two labels that the pitch says nothing of in half the classes: what is learnt is the clips."""
+    rate = 16_000
+    rng = np.random.default_rng(5)
+    lines = ["path,label,split"]
+    for number in range(32):
+        tone(tmp_path / f"{number}.wav", 0.4, rate, hz=float(rng.uniform(200, 7000)), seed=number)
+        lines.append(f"{number}.wav,{'ab'[number % 2]},train")
+        lines.append(f"valid{number}.wav,{'ab'[number % 2]},valid")
+        (tmp_path / f"valid{number}.wav").write_bytes((tmp_path / f"{number}.wav").read_bytes())
+    tone(tmp_path / "test.wav", 0.4, rate)
+    (tmp_path / "clips.csv").write_text("\n".join([*lines, "test.wav,a,test"]))
+    dataset = load_dataset(tmp_path / "clips.csv")
+    encoder = tiny_encoder(name, sample_rate_hz=rate)
+    if not encoder.backbone_parameters():
+        pytest.skip("nothing to train")
+    # The valid split is the train split's own sounds: its score is how well they were learnt.
+    recipe = Recipe(learning_rates=(1e-3, 3e-3, 1e-4), max_epochs=80, patience=40, batch_size=16, head_rate=1.0)
+    tuned = finetune(dataset, encoder, "full", recipe=recipe)
+    assert tuned.card["valid_score"] == 1.0
+
+
+def test_a_permutation_of_the_labels_gives_chance(tmp_path):
+    """Four pitches are told apart on test; with train's and valid's labels shuffled, they are not."""
+    pitches = {"a": 300.0, "b": 900.0, "c": 1700.0, "d": 3000.0}
+    clips = load_dataset(class_folders(tmp_path, pitches, clips=20, seconds=0.2))
+    rng = np.random.default_rng(0)
+    learnt = clips.rows("train") + clips.rows("valid")
+    shuffled = dict(zip(learnt, rng.permutation(np.array([clips.windows["labels"][row].as_py()[0] for row in learnt])), strict=True))
+    labels = clips.windows["labels"].to_pylist()
+    place = clips.windows.column_names.index("labels")
+    wrong = [[str(shuffled[row])] if row in shuffled else held for row, held in enumerate(labels)]
+    permuted = replace(clips, windows=clips.windows.set_column(place, "labels", pa.array(wrong, pa.list_(pa.string()))))
+    recipe = Recipe(learning_rates=(1e-3,), max_epochs=12, patience=12)
+    scores = {}
+    for name, dataset in (("true", clips), ("permuted", permuted)):
+        tuned = finetune(dataset, load_encoder("resnet18:random"), "full", recipe=recipe)
+        rows = dataset.rows("test")
+        guesses = head_scores(tuned.head, embed(dataset, tuned).vectors[rows]).argmax(axis=1)
+        scores[name] = float((guesses == targets_of(dataset, rows).argmax(axis=1)).mean())
+    n = len(clips.rows("test"))
+    assert scores["true"] >= 0.9
+    assert scores["permuted"] <= 0.25 + 3 * np.sqrt(0.25 * 0.75 / n)  # three standard deviations of guessing
+
+
+@pytest.mark.parametrize("regime", ["full", "lora:2", "attentive"])
+def test_a_tuned_encoder_in_a_new_process_gives_the_metrics_of_its_own_training(clips, tmp_path, regime):
+    tuned = finetune(clips, load_encoder("resnet18:random"), regime, recipe=RECIPE)
+    own = tuned_scores(clips, tuned, n_bootstrap=0)
+    tuned.save(tmp_path / "tuned")
+    script = (
+        "import json, sys\n"
+        "from callspace.datasets import load_dataset\n"
+        "from callspace.encoders.load import load_encoder\n"
+        "from callspace.evaluation.tuned import tuned_scores\n"
+        "found = tuned_scores(load_dataset(sys.argv[1]), load_encoder(sys.argv[2]), n_bootstrap=0)\n"
+        "print(json.dumps(found))\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script, str(clips.root), str(tmp_path / "tuned")], capture_output=True, text=True, check=True
+    ).stdout
+    import json
+
+    again = json.loads(out.splitlines()[-1])
+    assert [(row["split"], row["class"], row["metric"]) for row in again] == [(row["split"], row["class"], row["metric"]) for row in own]
+    assert np.allclose([row["value"] for row in again], [row["value"] for row in own], atol=1e-6)
+    mine = [row["value"] for row in own if (row["split"], row["class"], row["metric"]) == ("valid", None, "accuracy")]
+    assert mine == [pytest.approx(tuned.card["valid_score"], abs=1e-6)]
+
+
+def test_one_class_and_a_valid_split_without_windows_are_sentences(tmp_path):
+    one = load_dataset(class_folders(tmp_path / "one", {"only": 500.0}, clips=6, seconds=0.2))
+    with pytest.raises(CallspaceError, match="one class only"):
+        finetune(one, load_encoder("resnet18:random"), "full", recipe=RECIPE)
+    lines = ["path,label,split"]
+    for number in range(6):
+        tone(tmp_path / "two" / f"{number}.wav", 0.2)
+        lines.append(f"{number}.wav,{'ab'[number % 2]},{'train' if number < 4 else 'test'}")
+    (tmp_path / "two" / "clips.csv").write_text("\n".join(lines))
+    two = load_dataset(tmp_path / "two" / "clips.csv")
+    if two.rows("valid"):
+        pytest.skip("the reader makes a valid split where there is none")
+    with pytest.raises(CallspaceError, match="valid split"):
+        finetune(two, load_encoder("resnet18:random"), "full", recipe=RECIPE)
+
+
+def test_a_class_that_valid_lacks_is_learnt_all_the_same(tmp_path):
+    lines = ["path,label,split"]
+    for number in range(24):
+        label = "abc"[number % 3]
+        split = "test" if number < 6 else "valid" if number < 12 and label != "c" else "train"
+        tone(tmp_path / f"{number}.wav", 0.2, hz={"a": 300.0, "b": 1200.0, "c": 3000.0}[label], seed=number)
+        lines.append(f"{number}.wav,{label},{split}")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    dataset = load_dataset(tmp_path / "clips.csv")
+    tuned = finetune(dataset, load_encoder("resnet18:random"), "full", recipe=replace(RECIPE, max_epochs=10, patience=10))
+    assert tuned.labels == ["a", "b", "c"]
+    found = {(row["split"], row["class"]): row["value"] for row in tuned_scores(dataset, tuned) if row["metric"] == "recall"}
+    assert ("valid", "c") not in found
+    assert found["test", "c"] == 1.0
+
+
+def test_a_batch_of_one_is_trained_on(clips):
+    tuned = finetune(clips, load_encoder("resnet18:random"), "full", recipe=replace(RECIPE, batch_size=1, max_epochs=1))
+    assert np.isfinite(tuned.card["history"][0]["train_loss"])
+
+
+def test_a_rate_that_diverges_is_recorded_and_the_others_go_on(clips):
+    recipe = replace(RECIPE, learning_rates=(1e30, 1e-3))
+    tuned = finetune(clips, load_encoder("alexnet:random"), "full", recipe=replace(recipe, max_epochs=2))
+    failed, done = tuned.card["trials"]
+    assert failed["state"] == "failed" and "not finite" in failed["reason"]
+    assert done["state"] == "done"
+    assert tuned.card["chosen"]["learning_rate"] == 1e-3

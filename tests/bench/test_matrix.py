@@ -1,0 +1,195 @@
+"""Several datasets: runs, one table, rank correlations; what fails is listed."""
+
+import io
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from typer.testing import CliRunner
+
+from callspace.bench.matrix import MATRIX, bench_matrix, correlations, load_matrix, matrix_rows
+from callspace.bench.published import published
+from callspace.cli.app import app
+from callspace.datasets import load_dataset
+from callspace.errors import CallspaceError
+from callspace.report.matrix import matrix_sentences, matrix_tables
+from callspace.tables import from_rows
+from small_audio import class_folders
+from tiny_protocol import write_tiny_protocol
+
+ENCODERS = ["alexnet", "resnet18", "vggish", "aves-bio", "swin-s"]
+
+
+@pytest.fixture(scope="module")
+def protocol(tmp_path_factory):
+    return write_tiny_protocol(tmp_path_factory.mktemp("protocol"))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    here = tmp_path_factory.mktemp("data")
+    return [class_folders(here / name, clips=clips, seconds=0.2) for name, clips in (("first", 12), ("second", 9))]
+
+
+@pytest.fixture(scope="module")
+def made(folders, protocol, tmp_path_factory):
+    said = []
+
+    class Listening:
+        def __getattr__(self, name):
+            from callspace.progress import SILENT
+
+            return getattr(SILENT, name)
+
+        def say(self, sentence):
+            said.append(sentence)
+
+    out = tmp_path_factory.mktemp("out") / "matrix"
+    sources = [folders[0], "nowhere/at/all", load_dataset(folders[1])]
+    ended = []
+    matrix = bench_matrix(
+        sources,
+        ["mfcc"],
+        ["frozen", "linear"],
+        protocol=protocol,
+        out=out,
+        after=lambda run: ended.append(run.folder.name),
+        progress=Listening(),
+    )
+    return matrix, said, ended
+
+
+def test_each_dataset_has_its_own_run(made):
+    matrix, _, ended = made
+    assert list(matrix.runs) == ended == ["first", "second"]
+    assert all((matrix.folder / name / "results.parquet").exists() for name in ended)
+    assert load_matrix(matrix.folder).cells.equals(matrix.cells)
+
+
+def test_a_dataset_that_fails_is_told_first_and_listed_and_the_others_go_on(made):
+    matrix, said, _ = made
+    assert [row["dataset"] for row in matrix.failed] == ["nowhere/at/all"] and "there is no file or folder" in matrix.failed[0]["reason"]
+    assert said[0].startswith("failed: nowhere/at/all")
+    assert matrix_sentences(matrix)[-1].startswith("Failed: nowhere/at/all")
+
+
+def test_the_table_holds_the_runs_own_numbers(made):
+    matrix, _, _ = made
+    assert matrix.cells.schema == MATRIX
+    for name, run in matrix.runs.items():
+        summary = run.summary.to_pylist()
+        for row in matrix.cells.to_pylist():
+            if row["dataset"] != name:
+                continue
+            main = [r["value"] for r in summary if (r["regime"], r["metric"], r["class"]) == (row["regime"], "accuracy", None)]
+            assert row["value"] in main
+            if row["space"]:
+                assert row["nmi"] in [r["value"] for r in summary if (r["space"], r["metric"]) == (row["space"], "nmi")]
+    assert {row["space"] for row in matrix.cells.to_pylist() if row["regime"] == "linear"} == {None}
+
+
+def test_the_terminal_shows_encoders_by_datasets(made):
+    from rich.console import Console
+
+    matrix, _, _ = made
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in matrix_tables(matrix):
+        console.print(table)
+    text = console.export_text()
+    assert "first" in text and "second" in text and "mfcc frozen" in text and "NMI" in text
+    value = next(row["value"] for row in matrix.cells.to_pylist() if row["regime"] == "frozen")
+    assert f"{value:.3f}" in text
+
+
+def test_the_same_call_goes_on_where_it_stopped(made, folders, protocol):
+    matrix, _, _ = made
+    before = {path: path.stat().st_mtime_ns for path in matrix.folder.glob("*/cells/*/cell.json")}
+    bench_matrix(folders, ["mfcc"], ["frozen", "linear"], protocol=protocol, out=matrix.folder)
+    assert before and before == {path: path.stat().st_mtime_ns for path in matrix.folder.glob("*/cells/*/cell.json")}
+
+
+def test_a_mistake_that_concerns_all_datasets_stops_at_once(folders, tmp_path):
+    with pytest.raises(CallspaceError, match="no encoder is called"):
+        bench_matrix(folders, ["alexnot"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_strict_stops_at_the_first_that_fails(folders, protocol, tmp_path):
+    with pytest.raises(CallspaceError, match="no file or folder"):
+        bench_matrix(["nowhere", folders[0]], ["mfcc"], ["frozen"], protocol=protocol, out=tmp_path / "out", strict=True)
+
+
+def test_where_nothing_can_be_worked_on_the_reason_is_the_error(protocol, tmp_path):
+    with pytest.raises(CallspaceError, match="no dataset could be worked on; the first: nowhere: there is no file"):
+        bench_matrix(["nowhere", "neither"], ["mfcc"], ["frozen"], protocol=protocol, out=tmp_path / "out")
+
+
+def test_the_folder_of_one_run_is_not_taken_for_a_matrix(made, folders, protocol):
+    with pytest.raises(CallspaceError, match="run of one dataset"):
+        bench_matrix(folders, ["mfcc"], ["frozen"], protocol=protocol, out=made[0].folder / "first")
+
+
+def test_the_command_takes_several(folders, protocol, tmp_path):
+    command = [
+        "bench",
+        *map(str, folders),
+        "-e",
+        "mfcc",
+        "-r",
+        "frozen",
+        "-p",
+        str(protocol),
+        "--set",
+        "bootstrap=20",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    found = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert found.exit_code == 0 and "All datasets" in found.output
+    assert (tmp_path / "out" / "matrix.csv").exists() and (tmp_path / "out" / "first" / "report.html").exists()
+    assert "bootstrap = 20" in (tmp_path / "out" / "first" / "protocol.toml").read_text()
+
+
+def test_annotations_belong_to_one_dataset(folders):
+    found = CliRunner().invoke(app, ["bench", *map(str, folders), "--annotations", "events.csv"])
+    assert isinstance(found.exception, CallspaceError) and "--annotations belong to one dataset, but 2 are named" in str(found.exception)
+
+
+def _summary(dataset, nmis, accuracies, space="umap-50-0.5"):
+    """Rows of a run's summary, made up: fully tuned encoders with an NMI and an accuracy each."""
+    shared = {"layer": "logits", "pool": "mean", "pretraining": "image", "recipe": "paper", "background": 1.0, "policy": "share"}
+    shared |= {"dataset": dataset, "regime": "full", "protocol": "paper", "class": None, "label_rule": "first"}
+    shared |= {"ci_low": None, "ci_high": None, "n": 9, "cells": 1}
+    for encoder, nmi, accuracy in zip(ENCODERS, nmis, accuracies, strict=True):
+        yield shared | {"encoder": encoder, "space": space, "clusterer": "kmeans", "metric": "nmi", "value": nmi}
+        yield shared | {"encoder": encoder, "space": "full", "clusterer": "head", "metric": "accuracy", "value": accuracy}
+
+
+def test_the_rank_correlations_are_scipys_on_made_up_tables():
+    rng = np.random.default_rng(1)
+    scores = {name: rng.random((2, len(ENCODERS))).round(3) for name in ("dogs", "bats")}
+    rows = []
+    for name, (nmis, accuracies) in scores.items():
+        about = {"task": "classification", "source": f"beans/{name} (made up)"}
+        rows += list(matrix_rows(name, about, _summary(name, nmis.tolist(), accuracies.tolist())))
+    from_rows(rows, MATRIX)
+    theirs = {name: [published(name, encoder, "umap-50-0.5")["nmi"] for encoder in ENCODERS] for name in scores}
+    found = correlations(rows)
+    for question, other in (("published", theirs), ("use", {name: own[1] for name, own in scores.items()})):
+        overall = spearmanr(np.concatenate([own[0] for own in scores.values()]), np.concatenate([other[name] for name in scores]))
+        within = np.mean([spearmanr(own[0], other[name]).statistic for name, own in scores.items()])
+        by_space = found[question]["umap-50-0.5"]
+        assert by_space["overall"]["rho"] == pytest.approx(overall.statistic) and by_space["overall"]["n"] == 10
+        assert by_space["overall"]["p"] == pytest.approx(overall.pvalue, abs=0.03)
+        assert by_space["within"]["rho"] == pytest.approx(within) and by_space["within"]["groups"] == 2
+
+
+def test_only_the_studys_own_datasets_have_published_numbers():
+    own = list(matrix_rows("dogs", {"task": "classification", "source": "my/dogs"}, _summary("dogs", [0.1] * 5, [0.2] * 5)))
+    assert {row["published_nmi"] for row in own} == {None} and correlations(own)["published"] == {}
+
+
+def test_three_cells_are_the_fewest_and_no_more_are_made_up():
+    rows = list(matrix_rows("dogs", {"task": "classification", "source": "beans/dogs (x)"}, _summary("dogs", [0.1] * 5, [0.2] * 5)))
+    assert correlations(rows[:2])["use"]["umap-50-0.5"] == {"overall": None, "within": None}
+    assert correlations(rows)["use"]["umap-50-0.5"] == {"overall": None, "within": None}  # nothing varies

@@ -1,0 +1,126 @@
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import callspace.bench.published as module
+from callspace.bench.protocols import load_protocol
+from callspace.bench.published import PUBLISHED, compare, differs, published, published_table, study_dataset
+from callspace.encoders.registry import find
+from callspace.tables import from_rows
+
+ENCODERS = [*(f"resnet{n}{r}" for n in (18, 50, 152) for r in ("", ":random")), "alexnet", "swin-s", "vggish", "aves-all", "aves-bio"]
+DATASETS = ["watkins", "bats", "cbi", "humbugdb", "dogs", "dcase", "enabirds", "hiceas", "rfcx", "hainan-gibbons"]
+
+
+@dataclass
+class FakeDataset:
+    notes: list = field(default_factory=list)
+
+
+def row(**more):
+    return {
+        "encoder": "alexnet",
+        "layer": "logits",
+        "pool": "mean",
+        "regime": "full",
+        "background": 1.0,
+        "policy": "share",
+        "protocol": "paper",
+        "space": "umap-50-0.5",
+        "clusterer": "kmeans",
+        "class": None,
+        "metric": "nmi",
+        "value": 0.4,
+        "ci_low": 0.3,
+        "ci_high": 0.5,
+    } | more
+
+
+def test_the_table_holds_all_pairs_in_three_spaces():
+    table = published_table()
+    assert len(table) == 11 * 10 * 3
+    assert {(d, e) for d, e, _ in table} == {(d, e) for d in DATASETS for e in ENCODERS}
+    assert {space for _, _, space in table} == {"umap-50-0.5", "umap-50-0.1", "umap-100-0.5"}
+    assert all(0 <= own.nmi <= 1 and -0.5 <= own.ari <= 1 and -1 <= own.silhouette <= 1 for own in table.values())
+
+
+def test_its_encoders_are_ours():
+    for name in ENCODERS:
+        find(name)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "encoder", "space", "found"),
+    [
+        ("dogs", "alexnet", "umap-50-0.5", (0.358, 0.195, -0.063)),
+        ("beans/watkins", "alexnet", "umap-50-0.5", (0.529, 0.242, 0.008)),
+        ("humbugdb", "alexnet", "umap-50-0.5", (0.313, 0.117, 0.162)),
+    ],
+)
+def test_spot_checks_against_the_file(dataset, encoder, space, found):
+    assert published(dataset, encoder, space) == dict(zip(("nmi", "ari", "silhouette"), found, strict=True))
+
+
+def test_the_shipped_file_is_the_reference(reference):
+    shipped = Path(module.__file__).parent / "data" / "published_umap_kmeans.csv"
+    assert list(csv.DictReader(shipped.open())) == list(csv.DictReader((reference / "published_umap_kmeans.csv").open()))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "encoder", "space"), [("dogs", "yamnet", "umap-50-0.5"), ("esc50", "alexnet", "umap-50-0.5"), ("dogs", "alexnet", "full")]
+)
+def test_what_was_not_published_is_none(dataset, encoder, space):
+    assert published(dataset, encoder, space) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("beans/dogs (the original, downloaded)", "dogs"),
+        ("beans/hainan-gibbons (x)", "hainan-gibbons"),
+        ("beans/esc50 (x)", None),
+        ("/home/me/dogs", None),
+        ("dogs", None),
+        (None, None),
+    ],
+)
+def test_a_dataset_is_the_studys_by_its_source_not_by_its_name(source, name):
+    assert study_dataset({"name": "dogs", "source": source}) == name
+
+
+def test_ours_stand_beside_the_published_numbers():
+    found = compare("dogs", [row(), row(metric="silhouette_clusters", value=0.1), row(space="full")], comparable=True)
+    assert [(r["metric"], r["published"], r["ours"]) for r in found] == [("nmi", 0.358, 0.4), ("silhouette", -0.063, 0.1)]
+    assert found[0]["difference"] == pytest.approx(0.042)
+    from_rows(found, PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"regime": "frozen"},
+        {"regime": "lora"},
+        {"background": 0.5},
+        {"policy": "clean-all", "background": 0.0},
+        {"policy": "share+class"},
+        {"clusterer": "gmm"},
+        {"class": "Mac"},
+        {"encoder": "yamnet"},
+        {"metric": "accuracy"},
+    ],
+)
+def test_only_what_was_published_is_compared(other):
+    assert compare("dogs", [row(**other)], comparable=True) == []
+
+
+def test_the_studys_own_protocol_compares_and_others_say_why_not():
+    assert differs(load_protocol("paper"), FakeDataset()) == []
+    assert "another protocol ('fair'" in differs(load_protocol("fair"), FakeDataset())[0]
+    assert "changed" in differs(load_protocol("paper", ["training.max_epochs=2"]), FakeDataset())[0]
+    assert "split" in differs(load_protocol("paper"), FakeDataset(["It is not BEANS's: numbers do not compare with published ones."]))[0]
+    by_hand = [{"name": "alexnet", "origin": {"kind": "file"}}, {"name": "aves-bio", "origin": {"kind": "published"}}]
+    assert differs(load_protocol("paper"), FakeDataset(), by_hand) == [
+        "the weights of alexnet are a file that is not known to be the published one"
+    ]
