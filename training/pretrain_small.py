@@ -148,8 +148,8 @@ def _resumed(work: Path, learner: Learner, optimiser, schedule, settings: Settin
     learner.load_state_dict(state["learner"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.last_epoch = state["schedule"]
-    for group, rate in zip(optimiser.param_groups, schedule.get_lr(), strict=True):
-        group["lr"] = rate
+    for group in optimiser.param_groups:
+        group["lr"] = settings.rate * _share(schedule.last_epoch, settings)
     return state["history"]
 
 

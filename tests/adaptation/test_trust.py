@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 import torch
 
 from callspace.adaptation.finetune import finetune, head_scores
@@ -65,27 +66,33 @@ def test_valid_changes_choices_and_no_gradient(clips):
     assert [row["valid_loss"] for row in again.card["history"]][0] != tuned.card["history"][0]["valid_loss"]
 
 
-@pytest.mark.parametrize("name", [name for name in one_of_each_kind() if name != "mfcc"])
-def test_every_trainable_family_learns_32_clips_by_heart(name, tmp_path):
-    """Of two pitches, in two labels that the pitch says nothing of in half the classes: what is learnt is the clips."""
-    rate = 16_000
+@pytest.fixture(scope="module")
+def by_heart(tmp_path_factory):
+    """32 clips whose labels nothing but the clips themselves tells; valid is the same sounds, so that its score is what was learnt."""
+    folder, rate = tmp_path_factory.mktemp("by heart"), 16_000
     rng = np.random.default_rng(5)
     lines = ["path,label,split"]
     for number in range(32):
-        tone(tmp_path / f"{number}.wav", 0.4, rate, hz=float(rng.uniform(200, 7000)), seed=number)
-        lines.append(f"{number}.wav,{'ab'[number % 2]},train")
-        lines.append(f"valid{number}.wav,{'ab'[number % 2]},valid")
-        (tmp_path / f"valid{number}.wav").write_bytes((tmp_path / f"{number}.wav").read_bytes())
-    tone(tmp_path / "test.wav", 0.4, rate)
-    (tmp_path / "clips.csv").write_text("\n".join([*lines, "test.wav,a,test"]))
-    dataset = load_dataset(tmp_path / "clips.csv")
-    encoder = tiny_encoder(name, sample_rate_hz=rate)
+        path = tone(folder / f"{number}.wav", 0.4, rate, hz=float(rng.uniform(200, 7000)), seed=number)
+        sound, _ = soundfile.read(path, dtype="int16")
+        soundfile.write(folder / f"again {number}.flac", sound, rate)
+        lines += [f"{number}.wav,{'ab'[number % 2]},train", f"again {number}.flac,{'ab'[number % 2]},valid"]
+    tone(folder / "test.wav", 0.4, rate)
+    (folder / "clips.csv").write_text("\n".join([*lines, "test.wav,a,test"]))
+    return load_dataset(folder / "clips.csv")
+
+
+@pytest.mark.parametrize("name", [name for name in one_of_each_kind() if name != "mfcc"])
+def test_every_trainable_family_learns_32_clips_by_heart(name, by_heart):
+    encoder = tiny_encoder(name, sample_rate_hz=by_heart.sample_rate_hz)
     if not encoder.backbone_parameters():
         pytest.skip("nothing to train")
-    # The valid split is the train split's own sounds: its score is how well they were learnt.
-    recipe = Recipe(learning_rates=(1e-3, 3e-3, 1e-4), max_epochs=80, patience=40, batch_size=16, head_rate=1.0)
-    tuned = finetune(dataset, encoder, "full", recipe=recipe)
-    assert tuned.card["valid_score"] == 1.0
+    for rate in (1e-3, 1e-4, 5e-3):  # what suits one network is too much or too little for another
+        recipe = Recipe(learning_rates=(rate,), max_epochs=60, patience=30, batch_size=16, head_rate=1.0)
+        score = finetune(by_heart, encoder, "full", recipe=recipe).card["valid_score"]
+        if score == 1.0:
+            return
+    raise AssertionError(f"{name} learnt {score:.0%} of 32 clips")
 
 
 def test_a_permutation_of_the_labels_gives_chance(tmp_path):
