@@ -20,7 +20,7 @@ C_GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)
 
 Link = Literal["softmax", "sigmoid"]
 
-_TOLERANCE = 1e-5  # of the gradient of the mean loss; scikit-learn's default is 1e-4
+_TOLERANCE = 3e-5  # of the gradient of the mean loss in scaled parameters: nearer to the optimum than 1e-5 in unscaled ones, measured
 _MAX_ITERATIONS = 2_000
 
 
@@ -70,22 +70,36 @@ def fit_logistic(features: Floats, targets: Floats, link: Link, c: float, start:
     from scipy.optimize import minimize
 
     (n, d), k = features.shape, targets.shape[1]
+    scale = _scale(features, targets, c)
 
     def objective(flat: Floats) -> tuple[float, Floats]:
-        parameters = flat.reshape(d + 1, k)
+        parameters = flat.reshape(d + 1, k) * scale
         weights = parameters[:d]
         logits = features @ weights + parameters[d]
         residual = (_predict(logits, link) - targets) / n
         gradient = np.empty_like(parameters)
         gradient[:d] = features.T @ residual + weights / (c * n)
         gradient[d] = residual.sum(axis=0)
-        return _loss(logits, targets, link) / n + float((weights**2).sum()) / (2 * c * n), gradient.ravel()
+        return _loss(logits, targets, link) / n + float((weights**2).sum()) / (2 * c * n), (gradient * scale).ravel()
 
-    first = np.zeros((d + 1, k)) if start is None else np.vstack([start.weights, start.intercepts])
+    first = np.zeros((d + 1, k)) if start is None else np.vstack([start.weights, start.intercepts]) / scale
     limits = {"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "gtol": _TOLERANCE, "ftol": 64 * np.finfo(float).eps}
     found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=limits)
-    parameters = found.x.reshape(d + 1, k)
+    parameters = found.x.reshape(d + 1, k) * scale
     return Logistic(parameters[:d], parameters[d], link, bool(found.success))
+
+
+def _scale(features: Floats, targets: Floats, c: float) -> Floats:
+    """One over the root of about the objective's curvature along each parameter, float64[d + 1, K].
+
+    In parameters so scaled the objective is nearly as steep in every direction if the features' columns are uncorrelated, and the search
+    takes a fraction of the steps. The curvature of a logit is that of the label's share among the windows.
+    """
+    n = len(features)
+    share = np.clip(targets.mean(axis=0), 1 / (2 * n), 1 - 1 / (2 * n))
+    curvature = share * (1 - share)
+    along = np.square(features).mean(axis=0)[:, None] * curvature + 1 / (c * n)
+    return 1 / np.sqrt(np.vstack([along, curvature]))
 
 
 def standardiser(train: Floats) -> tuple[Floats, Floats]:
@@ -106,21 +120,24 @@ def regularisation_path(
 ) -> dict[float, Logistic]:
     """A fit for each C of `grid`, in its order, each begun where the one before it ended; `advance(1)` after each.
 
-    With more dimensions than windows the optimum lies in the span of the windows (the representer theorem), so it is sought there:
-    the same optimum, in a problem as small as the windows are few.
+    The fits are sought along the principal axes of the windows. There the features are uncorrelated, so that the search is short; and with
+    more dimensions than windows the optimum lies in their span (the representer theorem), a problem as small as the windows are few.
     """
-    basis = _row_space(features) if features.shape[1] > features.shape[0] else None
-    inside = features if basis is None else features @ basis
+    basis = _principal_axes(features)
+    inside = features @ basis
     fits: dict[float, Logistic] = {}
     last = None
     for c in grid:
         last = fit_logistic(inside, targets, link, c, last)
-        fits[c] = last if basis is None else replace(last, weights=basis @ last.weights)
+        fits[c] = replace(last, weights=basis @ last.weights)
         advance(1)
     return fits
 
 
-def _row_space(features: Floats) -> Floats:
-    """float64[d, rank]: an orthonormal basis of the span of the rows."""
-    _, singular, rows = np.linalg.svd(features, full_matrices=False)
-    return rows[singular > singular[0] * 1e-10].T if singular[0] > 0 else rows[:1].T
+def _principal_axes(features: Floats) -> Floats:
+    """float64[d, rank]: an orthonormal basis of the span of the rows, along which they are uncorrelated about the origin."""
+    n, d = features.shape
+    if d > n:
+        _, singular, rows = np.linalg.svd(features, full_matrices=False)
+        return rows[singular > singular[0] * 1e-10].T if singular[0] > 0 else rows[:1].T
+    return np.ascontiguousarray(np.linalg.eigh(features.T @ features)[1][:, ::-1])

@@ -27,8 +27,8 @@ MLP_GRID = Grid(settings=tuple(Setting(rate, decay, dropout=0.3) for decay in (0
 
 
 def hidden_width(in_features: int) -> int:
-    """The hidden layer's width: a quarter of the embedding's, from 64 to 512."""
-    return min(512, max(64, in_features // 4))
+    """The hidden layer's width: a sixth of the embedding's, from 64 to 512."""
+    return min(512, max(64, in_features // 6))
 
 
 def mean_and_scale(features: np.ndarray) -> tuple[Tensor, Tensor]:
