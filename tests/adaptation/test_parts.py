@@ -42,9 +42,12 @@ def test_last_trains_the_last_blocks_and_full_all_that_makes_the_embedding(name)
     assert full.first == 0
 
 
-def test_more_blocks_than_there_are_is_all_of_them():
+def test_more_blocks_than_there_are_is_a_sentence():
     encoder = tiny_encoder("resnet18:random")
-    assert set(trained_by(regime_of("last:99"), encoder).parameters) == set(encoder.backbone_parameters())
+    count = len(encoder.blocks())
+    assert set(trained_by(regime_of(f"last:{count}"), encoder).parameters) == set(encoder.backbone_parameters())
+    with pytest.raises(CallspaceError, match=f"has {count} blocks"):
+        trained_by(regime_of("last:99"), encoder)
 
 
 def test_an_encoder_without_anything_to_train_is_refused():

@@ -22,6 +22,7 @@ from callspace.embedding.embed import embed
 from callspace.embedding.pipeline import WaveformCache
 from callspace.encoders.heads import LinearHead
 from callspace.encoders.load import load_encoder
+from callspace.encoders.registry import find
 from callspace.errors import CallspaceError
 from callspace.evaluation.tuned import tuned_scores
 from callspace.progress import SILENT
@@ -70,7 +71,7 @@ def test_valid_changes_choices_and_no_gradient(clips):
     losses = [[row["train_loss"] for row in found.card["history"]] for found in (tuned, again)]
     common = min(map(len, losses))
     assert losses[0][:common] == losses[1][:common]
-    assert [row["valid_loss"] for row in again.card["history"]][0] != tuned.card["history"][0]["valid_loss"]
+    assert again.card["history"][0]["valid_loss"] != tuned.card["history"][0]["valid_loss"]
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +91,20 @@ def by_heart(tmp_path_factory):
     return load_dataset(folder / "clips.csv")
 
 
-@pytest.mark.parametrize("name", [name for name in one_of_each_kind() if name != "mfcc"])
+def one_of_each_family():
+    """The first name of each family, but where another of it takes fewer steps."""
+    seen = {}
+    for name in one_of_each_kind():
+        seen.setdefault(find(name).spec.family or name, name)
+    return [{"birdset-convnext": "birdset-efficientnet"}.get(name, name) for name in seen.values() if name != "mfcc"]
+
+
+@pytest.mark.parametrize("name", one_of_each_family())
 def test_every_trainable_family_learns_32_clips_by_heart(name, by_heart):
-    encoder = tiny_encoder(name, sample_rate_hz=by_heart.sample_rate_hz)
-    if not encoder.backbone_parameters():
-        pytest.skip("nothing to train")
+    # Most of a short clip's tokens are of silence where a network pads to ten seconds: the mean over the real ones learns in fewer steps.
+    mean = {"pool": "mean"} if "mean" in find(name).spec.pools else {}
+    encoder = tiny_encoder(name, sample_rate_hz=by_heart.sample_rate_hz, **mean)
+    assert encoder.backbone_parameters()
     rows, valid = by_heart.rows("train"), by_heart.rows("valid")
     best = []
 

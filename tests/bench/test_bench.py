@@ -259,7 +259,8 @@ def test_a_folder_of_another_run_or_of_something_else_is_refused(clip_run, field
 def test_a_tuned_encoder_can_be_benched_by_its_folder(clip_run, clips, protocol, tmp_path):
     folder = clip_run.folder / clip_run.choice["tuned_encoder"]
     run = bench(load_dataset(clips), [str(folder)], ["frozen"], protocol=protocol, out=tmp_path / "run")
-    assert json.loads((run.folder / "provenance.json").read_text())["encoders"][0]["name"] == "mfcc"
+    [described] = json.loads((run.folder / "provenance.json").read_text())["encoders"]
+    assert described["name"] == "mfcc" and described["tuned_on"]["dataset_fingerprint"] == load_dataset(clips).fingerprint()
 
 
 def test_a_second_bench_in_the_same_folder_waits_its_turn(clip_run, clips, protocol):

@@ -3,10 +3,11 @@ from types import SimpleNamespace
 import pytest
 
 from callspace.adaptation.background import parse_policy
+from callspace.bench import results
 from callspace.bench.choice import Candidate, best_of, choose
 from callspace.bench.plan import Choice
 
-DATA = SimpleNamespace(warnings=["Beware."])
+DATA = SimpleNamespace(warnings=["Beware."], source="field/", fingerprint=lambda: "feed")
 
 
 def candidate(encoder, regime, valid, test, background=1.0, pretraining="audio", layer="top", reading="", policy="share"):
@@ -15,7 +16,7 @@ def candidate(encoder, regime, valid, test, background=1.0, pretraining="audio",
     )
 
 
-def best_row(encoder, regime, low, high, layer="top"):
+def best_row(encoder, regime, low, high, layer="top", background=1.0, policy="share"):
     return {
         "question": "best",
         "metric": "map",
@@ -23,8 +24,8 @@ def best_row(encoder, regime, low, high, layer="top"):
         "b_layer": layer,
         "b_pool": "mean",
         "b_regime": regime,
-        "b_background": 1.0,
-        "b_policy": "share",
+        "b_background": background,
+        "b_policy": policy,
         "ci_low": low,
         "ci_high": high,
     }
@@ -74,10 +75,63 @@ def test_frozen_and_linear_of_the_chosen_encoder_are_no_tie():
     assert found["tied"] == []
 
 
-def test_a_probe_that_pools_anew_is_an_embedding_of_its_own():
-    for regime, tied in (("mlp", 0), ("prototype", 0), ("attentive", 1), ("lora", 1)):
-        candidates = [candidate("a", "linear", 0.9, 0.9), candidate("a", regime, 0.8, 0.9)]
-        assert len(choose(candidates, [best_row("a", regime, -0.1, 0.1)], DATA, "map")["tied"]) == tied
+@pytest.mark.parametrize(
+    ("regime", "background", "policy"),
+    [
+        ("mlp", 1.0, "share"),
+        ("prototype", 1.0, "share"),
+        ("attentive", 1.0, "share"),
+        ("lora", 1.0, "share"),
+        ("linear", 0.1, "share"),
+        ("linear", 1.0, "share+class"),
+        ("linear", 0.1, "hard"),
+    ],
+)
+def test_any_other_head_or_background_policy_on_the_chosen_encoder_is_a_choice_of_its_own(regime, background, policy):
+    candidates = [candidate("a", "linear", 0.9, 0.9), candidate("a", regime, 0.8, 0.9, background, policy=policy)]
+    found = choose(candidates, [best_row("a", regime, -0.1, 0.1, background=background, policy=policy)], DATA, "map")
+    assert [(tied["regime"], tied["background"], tied["policy"]) for tied in found["tied"]] == [(regime, background, policy)]
+
+
+def test_a_frozen_encoder_that_is_tied_is_named_once_as_its_linear_head():
+    candidates = [candidate("a", regime, valid, 0.9) for regime, valid in (("full", 0.95), ("frozen", 0.9), ("linear", 0.9))]
+    rows = [best_row("a", "frozen", -0.1, 0.1), best_row("a", "linear", -0.1, 0.1)]
+    found = choose(candidates, rows, DATA, "map")
+    assert [tied["regime"] for tied in found["tied"]] == ["linear"]
+    assert "Not distinguishable from it on this test split: a linear." in found["reasons"]
+    ahead = choose(candidates, [row | {"ci_low": 0.05} for row in rows], DATA, "map")
+    assert any(sentence.startswith("1 other choice did better") for sentence in ahead["reasons"])
+    only_at_less = [best_row("a", "frozen", -0.1, 0.1), best_row("a", "linear", -0.1, 0.1, background=0.1)]
+    assert [tied["regime"] for tied in choose(candidates, only_at_less, DATA, "map")["tied"]] == ["frozen", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("tuned", "folds", "sentence"),
+    [
+        ({"dataset_fingerprint": "feed"}, 1, "its scores are not those of an untouched encoder."),
+        ({"dataset_fingerprint": "beef", "source": "field/"}, 1, "and its test windows may have been among those it was trained on."),
+        ({"dataset_fingerprint": "feed"}, 3, "and its test windows may have been among those it was trained on."),
+        ({"dataset_fingerprint": "beef", "before": [{"dataset": "d", "dataset_fingerprint": "feed"}]}, 1, "untouched encoder."),
+        ({"dataset_fingerprint": "beef", "source": "elsewhere/"}, 1, None),
+        ({"dataset_fingerprint": "feed", "regime": "linear"}, 1, None),
+        ({"dataset_fingerprint": "feed", "regime": "of another version"}, 1, "untouched encoder."),
+    ],
+)
+def test_an_encoder_that_was_tuned_on_this_very_dataset_is_a_caveat(tuned, folds, sentence):
+    candidates = [candidate("my/tuned", "frozen", 0.9, 0.9), candidate("mfcc", "frozen", 0.8, 0.8)]
+    tuned = {"my/tuned": {"dataset": "d", "source": "x", "regime": "full"} | tuned}
+    caveats = choose(candidates, [], DATA, "map", folds=folds, tuned=tuned)["caveats"][1:]
+    assert len(caveats) == (sentence is not None)
+    assert all(one.startswith("my/tuned was itself tuned on this dataset: ") and one.endswith(sentence) for one in caveats)
+
+
+@pytest.mark.parametrize(("regime", "words"), [("full", "before tuning"), ("attentive", "in the encoder's own embedding")])
+def test_separation_is_said_against_the_encoder_as_it_came(regime, words):
+    sides = {f"{side}_{name}": value for side in "ab" for name, value in {"encoder": "a", "layer": "top", "pool": "mean"}.items()}
+    row = {"question": "tuning", "metric": "separation_auroc", **sides, "a_regime": "frozen", "b_regime": regime}
+    row |= {"a_background": 1.0, "b_background": 1.0, "a_value": 0.8, "b_value": 0.9, "ci_low": None, "ci_high": None}
+    reasons = choose([candidate("a", regime, 0.9, 0.9)], [row], DATA, "map")["reasons"]
+    assert f"Background against calls in its embedding: AUROC 0.900, 0.800 {words}." in reasons
 
 
 def test_warnings_and_random_weights_are_caveats():
@@ -187,3 +241,14 @@ def test_what_tuning_changed_is_said_for_every_regime_that_tunes():
     assert sentence == (
         "Fine-tuning, against a linear probe on the frozen network, raised the mAP of a (lora, +0.200); lowered that of a (last:2, -0.200)."
     )
+
+
+def test_the_studys_question_leaves_out_what_was_tuned_before_the_bench():
+    given = [
+        candidate("yamnet", "frozen", 0.9, 0.9),
+        candidate("alexnet:random", "full", 0.8, 0.8, pretraining="none"),
+        candidate("my/tuned-yamnet", "frozen", 0.9, 0.9),
+        candidate("my/tuned-alexnet", "full", 0.8, 0.8, pretraining="image"),
+    ]
+    pairs = results._pairs([one.choice for one in given], given)
+    assert [(a.encoder, b.encoder) for question, a, b in pairs if question == "study"] == [("yamnet", "alexnet:random")]

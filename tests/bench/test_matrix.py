@@ -193,3 +193,40 @@ def test_three_cells_are_the_fewest_and_no_more_are_made_up():
     rows = list(matrix_rows("dogs", {"task": "classification", "source": "beans/dogs (x)"}, _summary("dogs", [0.1] * 5, [0.2] * 5)))
     assert correlations(rows[:2])["use"]["umap-50-0.5"] == {"overall": None, "within": None}
     assert correlations(rows)["use"]["umap-50-0.5"] == {"overall": None, "within": None}  # nothing varies
+
+
+class _Matrix:
+    def __init__(self, rows):
+        self.cells = from_rows(rows, MATRIX)
+
+
+def _texts(matrix):
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    for table in matrix_tables(matrix):
+        console.print(table)
+    return console.export_text()
+
+
+def _cell(value, **more):
+    shared = {"dataset": "dogs", "encoder": "aves-bio", "layer": "layer12", "pool": "mean", "regime": "full", "background": 1.0}
+    return shared | {"policy": "share", "metric": "map", "value": value, "space": "full", "nmi": value / 2} | more
+
+
+def test_an_encoder_read_in_several_ways_has_a_row_each():
+    text = _texts(_Matrix([_cell(0.5), _cell(0.7, layer="layer6"), _cell(0.6, encoder="mfcc", layer="statistics")]))
+    assert "aves-bio layer12 full" in text and "aves-bio layer6 full" in text and "mfcc full" in text
+    assert all(f"{value:.3f}" in text for value in (0.5, 0.7, 0.6, 0.25, 0.35))
+    assert "aves-bio max full" in _texts(_Matrix([_cell(0.5), _cell(0.7, pool="max")]))
+
+
+def test_what_was_judged_without_background_comes_last_with_a_note_and_is_not_correlated_with_the_rest():
+    whole = [_cell(value, encoder=name, nmi=nmi) for name, value, nmi in zip("abc", (0.1, 0.2, 0.3), (0.1, 0.3, 0.2), strict=True)]
+    clean = [row | {"value": 0.9 - row["value"], "background": 0.0, "policy": "clean-all"} for row in whole]
+    text = _texts(_Matrix([*clean, *whole]))
+    assert text.index("c full ") < text.index("a full bg clean-all") < text.index("not comparable")
+    found = correlations([*clean, *whole])["use"]["full"]["overall"]
+    assert found["n"] == 3 and found["rho"] == pytest.approx(0.5)
+    other = [row | {"dataset": "bats"} for row in clean]
+    assert correlations([*whole, *other])["use"]["full"]["overall"]["n"] == 6, "of bats there is nothing else"

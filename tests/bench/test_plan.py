@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from callspace.bench.plan import Reading, make_plan, plan_table
@@ -133,12 +134,12 @@ def test_a_policy_of_each_kind_is_a_cell_with_its_amount_and_kind(field):
 
 def test_policies_that_keep_all_or_nothing_are_said_and_done_once(field):
     cells, notes = make_plan(field, ["net"], ["full"], ["1", "hard:1", "0", "ratio:0", "ratio:1000", "0.001"], QUICK, **BOTH)
-    assert [(c.background, c.policy) for c in cells] == [(1.0, "share"), (0.0, "share"), (1000.0, "ratio"), (0.001, "share")]
+    assert [(c.background, c.policy) for c in cells] == [(1.0, "share"), (0.0, "share"), (0.001, "share")]
     background = field.counts()["train"]["background"]
     assert notes == [
         "Background policy hard:1 is 1: there is nothing to choose among.",
         "Background policy ratio:0 is 0: there is nothing to choose among.",
-        f"Background policy ratio:1000 keeps all {background} background windows of train, as 1 does.",
+        f"Background policy ratio:1000 keeps all {background} background windows of train, as 1 does: left out.",
         f"Background policy 0.001 keeps none of the {background} background windows of train.",
     ]
 
@@ -156,3 +157,47 @@ def test_clean_all_has_frozen_encoders_of_its_own_where_the_protocol_allows_it(f
     alone, _ = make_plan(field, ["net"], ["frozen", "full"], ["clean-all"], study, **BOTH)
     assert {c.policy for c in alone} == {"clean-all"}
     assert alone[0].name == cells[1].name
+
+
+def test_a_ratio_that_keeps_all_stays_where_nothing_else_does(field):
+    for given, kept in (
+        (["ratio:1000", "0"], [(1000.0, "ratio"), (0.0, "share")]),
+        (["1", "ratio:1000+class"], [(1.0, "share"), (1000.0, "ratio+class")]),
+        (["1+class", "ratio:1000+class"], [(1.0, "share+class")]),
+    ):
+        cells, _ = make_plan(field, ["net"], ["full"], given, QUICK, **BOTH)
+        assert [(c.background, c.policy) for c in cells] == kept
+
+
+def test_a_class_that_no_window_is_left_for_is_left_out(field):
+    cells, notes = make_plan(field, ["net"], ["full"], ["1", "0.001+class"], QUICK, **BOTH)
+    assert [c.policy for c in cells] == ["share"]
+    assert notes == ["Background policy 0.001+class keeps no background window that the class could be learnt from: left out."]
+
+
+@pytest.fixture(scope="module")
+def calling(field):
+    """The same, with a call in every window of train."""
+    split = field.windows["split"].to_pylist()
+    labels = [held or (["a"] if part == "train" else []) for held, part in zip(field.windows["labels"].to_pylist(), split, strict=True)]
+    place = field.windows.schema.get_field_index("labels")
+    column = pa.array(labels, field.windows.schema.field("labels").type)
+    return replace(field, windows=field.windows.set_column(place, field.windows.schema.field("labels"), column))
+
+
+def test_where_train_has_no_background_there_is_one_policy(calling):
+    assert calling.counts()["train"]["background"] == 0 < calling.counts()["test"]["background"]
+    cells, notes = make_plan(calling, ["net"], ["full"], ["0.1", "1+class", "ratio:2", "hard:0.5"], QUICK, **BOTH)
+    assert [(c.background, c.policy) for c in cells] == [(1.0, "share")]
+    assert notes == ["Train has no background windows: every background policy is the same, and 1 stands for them."]
+    assert make_plan(calling, ["net"], ["full"], ["1"], QUICK, **BOTH)[1] == []
+    study = replace(QUICK, clean_all=True)
+    both, _ = make_plan(calling, ["net"], ["full"], ["0", "clean-all"], study, **BOTH)
+    assert [c.policy for c in both] == ["share", "clean-all"], "the test windows differ"
+
+
+def test_of_several_folds_a_policy_is_left_out_only_where_it_is_the_same_in_all(field):
+    folded = load_dataset(field.root, field.root.parent / "events.csv", n_folds=3)
+    cells, notes = make_plan(folded, ["net"], ["full"], ["1", "ratio:1000"], QUICK, folds=[1, 2, 3], **BOTH)
+    assert [(c.fold, c.policy) for c in cells] == [(1, "share"), (2, "share"), (3, "share")]
+    assert notes[0].endswith("as 1 does: left out.")

@@ -30,7 +30,7 @@ def test_a_users_copy_is_read(tmp_path):
     ("change", "sentence"),
     [
         (("seeds = 1", "seeds = 0"), "seeds: Input should be greater than or equal to 1"),
-        (("seeds = 1", "sedes = 1"), "sedes: Extra inputs are not permitted"),
+        (("seeds = 1", "sedes = 1"), "there is no entry 'sedes' in a protocol; did you mean seeds"),
         (("[5e-4]", "[]"), "learning_rates"),
         (("seeds = 1", "seeds = "), "not valid TOML"),
     ],
@@ -41,6 +41,23 @@ def test_a_mistake_in_a_protocol_is_named(tmp_path, change, sentence):
     path.write_text(text.replace(*change) if "sedes" not in change[1] else text.replace("seeds = 1", "seeds = 1\nsedes = 1"))
     with pytest.raises(CallspaceError, match=sentence):
         load_protocol(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("training.max_epoch=2", r"there is no entry 'training\.max_epoch' in a protocol; did you mean training\.max_epochs\?"),
+        ("max_epochs=2", r"no entry 'max_epochs' in a protocol; did you mean training\.max_epochs\?"),
+        ("training.seeds=3", r"no entry 'training\.seeds' in a protocol; did you mean seeds\?"),
+        ("max_epoch=2", r"did you mean training\.max_epochs\?"),
+        ("trainig.mixup=2", r"no entry 'trainig\.mixup' in a protocol; did you mean training\.mixup\?"),
+        ("training.quux=1", r"no entry 'training\.quux' in a protocol; there are training\.learning_rates, "),
+        ("quux=1", "there are name, seeds, .*those of training$"),
+    ],
+)
+def test_an_entry_that_there_is_not_names_the_one_that_was_meant(change, sentence):
+    with pytest.raises(CallspaceError, match=sentence):
+        load_protocol("quick", [change])
 
 
 def test_an_unknown_protocol_is_a_sentence():

@@ -6,9 +6,11 @@ import pytest
 
 import callspace.bench.published as module
 from callspace.bench.protocols import load_protocol
-from callspace.bench.published import PUBLISHED, compare, differs, published, published_table, study_dataset
+from callspace.bench.published import PUBLISHED, compare, differs, published, published_table, study_dataset, write_published
+from callspace.datasets import load_dataset
 from callspace.encoders.registry import find
-from callspace.tables import from_rows
+from callspace.tables import SUMMARY, from_rows, write_json, write_parquet
+from small_audio import class_folders
 
 ENCODERS = [*(f"resnet{n}{r}" for n in (18, 50, 152) for r in ("", ":random")), "alexnet", "swin-s", "vggish", "aves-all", "aves-bio"]
 DATASETS = ["watkins", "bats", "cbi", "humbugdb", "dogs", "dcase", "enabirds", "hiceas", "rfcx", "hainan-gibbons"]
@@ -17,6 +19,12 @@ DATASETS = ["watkins", "bats", "cbi", "humbugdb", "dogs", "dcase", "enabirds", "
 @dataclass
 class FakeDataset:
     notes: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
+    source: str = "beans/dogs (made up)"
+    sample_rate_hz: int = 44_100
+    speed: float = 1.0
+    band: bool = False
+    shots: tuple | None = None
 
 
 def row(**more):
@@ -124,3 +132,48 @@ def test_the_studys_own_protocol_compares_and_others_say_why_not():
     assert differs(load_protocol("paper"), FakeDataset(), by_hand) == [
         "the weights of alexnet are a file that is not known to be the published one"
     ]
+
+
+@pytest.mark.parametrize(
+    ("heard", "reason"),
+    [
+        ({"shots": (5, 0)}, "5 training windows a label, not all"),
+        ({"speed": 0.1, "sample_rate_hz": 4410}, "sound heard at a speed of 0.1"),
+        ({"band": True}, "windows filtered to their annotations' frequencies"),
+        ({"sample_rate_hz": 16_000}, "a sample rate of 16,000 Hz, not BEANS's 44,100 Hz"),
+        ({"notes": ["Fold 2 is the test split, the next one valid, the others train."]}, "another split than BEANS's, or other windows"),
+        ({"notes": ["Each of the 5 folds is the test split once; scores ..."]}, "another split than BEANS's, or other windows"),
+        (
+            {"warnings": ["The splits that were given are set aside, ...: scores do not compare with published ones."]},
+            "another split than BEANS's, or other windows",
+        ),
+    ],
+)
+def test_data_heard_or_split_otherwise_does_not_compare(heard, reason):
+    assert differs(load_protocol("paper"), FakeDataset(**heard)) == [reason]
+
+
+def test_the_words_it_knows_other_splits_by_are_the_readers_own(tmp_path):
+    folds = load_dataset(class_folders(tmp_path, clips=6), n_folds=3)
+    assert any(note.startswith(module._FOLDED) for note in folds.notes)
+    clips = sorted(tmp_path.glob("*/*.wav"))
+    splits = [("train", "valid", "test")[n % 3] for n in range(len(clips))]
+    lines = [f"{clip.relative_to(tmp_path)},{clip.parent.name},{split}" for clip, split in zip(clips, splits, strict=True)]
+    (tmp_path / "clips.csv").write_text("\n".join(["path,label,split", *lines]))
+    again = load_dataset(tmp_path / "clips.csv", n_folds=3)
+    assert any(module._SET_ASIDE in warning for warning in again.warnings)
+
+
+def test_an_encoder_read_elsewhere_than_the_protocol_has_it_does_not_compare_and_the_others_do(tmp_path):
+    def described(name, layer, pool="mean"):
+        return {"name": name, "layer": layer, "pool": pool}
+
+    own = find("alexnet").spec.pools[0]
+    read = [described("alexnet", "logits", own), described("alexnet", "pooled", own), described("mfcc", "anything")]
+    assert differs(load_protocol("paper"), FakeDataset(), read) == [f"alexnet read at pooled ({own}), not at logits ({own})"]
+    write_json({"source": "beans/dogs (made up)"}, tmp_path / "dataset.json")
+    shared = {"dataset": "dogs", "pretraining": "image", "recipe": "paper", "label_rule": "first", "n": 9, "cells": 1, "values": [0.4]}
+    rows = [row(layer=layer, pool=own) | shared for layer in ("logits", "pooled")]
+    write_parquet(from_rows(rows, SUMMARY), tmp_path / "summary.parquet")
+    found = write_published(tmp_path, FakeDataset(), load_protocol("paper"), read)
+    assert [(r["layer"], r["comparable"]) for r in found] == [("logits", True), ("pooled", False)]

@@ -34,6 +34,7 @@ def test_a_tuned_encoder_becomes_an_onnx_file_of_its_own_window(folder, tmp_path
     said = run("export", folder, "--onnx", tmp_path / "out" / "net.onnx")
     assert "windows of 0.5 s: 4000 samples at 8000 Hz" in said
     assert "embedding (80 numbers), logits (2 labels)" in said
+    assert f"callspace embed DATA --encoder {tmp_path / 'out' / 'net.onnx'} --window 0.5 --out store" in said
     assert load_encoder(tmp_path / "out" / "net.onnx").spec.max_window_s == 0.5
 
 

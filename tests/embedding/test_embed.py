@@ -7,7 +7,7 @@ import torch
 
 from callspace.audio import read_window
 from callspace.datasets import load_dataset
-from callspace.embedding.embed import embed
+from callspace.embedding.embed import describe_encoder, embed
 from callspace.embedding.frames import frames_of
 from callspace.embedding.pipeline import WaveformCache, choose_device, embed_rows, read_ahead
 from callspace.embedding.store import Store, window_keys
@@ -166,3 +166,13 @@ def test_embeddings_become_a_data_frame(clips):
     frame = embed(clips, load_encoder("mfcc")).to_pandas()
     assert list(frame.columns[-2:]) == ["e78", "e79"]
     assert len(frame) == clips.windows.num_rows
+
+
+def test_what_a_tuned_encoder_was_tuned_on_is_described_with_what_came_before(clips):
+    encoder = load_encoder("mfcc", sample_rate_hz=clips.sample_rate_hz)
+    assert describe_encoder(encoder)["tuned_on"] is None
+    last = {"dataset": "d", "source": "field/", "dataset_fingerprint": "feed", "regime": "full"}
+    encoder.card = last | {"history": [], "before": []}
+    assert describe_encoder(encoder)["tuned_on"] == last
+    encoder.card = last | {"before": [last | {"dataset": "c", "policy": "share"}]}
+    assert describe_encoder(encoder)["tuned_on"] == last | {"before": [last | {"dataset": "c"}]}

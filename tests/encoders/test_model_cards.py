@@ -13,8 +13,10 @@ from callspace.encoders.registry import find, names
 
 CARD = {
     "regime": "last:2",
+    "regime_about": "the last block, or last:N blocks, and a linear head",
     "background": 0.5,
     "policy": "share",
+    "background_words": "on 50 % of the background",
     "seed": 7,
     "recipe": "fair",
     "recipe_fields": {"learning_rates": [5e-5, 5e-4], "max_epochs": 30},
@@ -57,8 +59,8 @@ def test_all_that_the_card_knows_is_in_it():
         "any number of them may be in a window",
         "| `a\\|b` | 200 |",
         "pond, fingerprint `ab12`",
-        "last:2: its last blocks",
-        "0.5 kept",
+        "last:2: the last block, or last:N blocks, and a linear head",
+        "**background**: fitted on 50 % of the background",
         "learning_rates 5e-05/0.0005",
         "**seed**: 7",
         "learning rate 0.0005, epoch 7",
@@ -66,11 +68,43 @@ def test_all_that_the_card_knows_is_in_it():
         "| train | 1,200 | 300 | 30 | 9 |",
         "| test | map | 0.700 | 0.650 to 0.750 | 1,100 |",
         'callspace.load_encoder("FOLDER")',
-        "--encoder FOLDER --window 2",
+        "callspace embed RECORDINGS --encoder FOLDER --window 2 --out store\n",
         "It was fitted to pond",
         "torch 2.13.0",
     ):
         assert part in text
+
+
+def test_the_scores_of_classes_say_whose_they_are():
+    of_class = [{**SCORES[0], "class": "a|b", "metric": "average_precision", "value": 0.5}]
+    text = model_card(encoder(), CARD | {"scores": [SCORES[0] | {"class": None}, *of_class]})
+    assert "| split | label | metric | value | 95 % interval | windows |" in text
+    assert "| test | all | map | 0.700 | 0.650 to 0.750 | 1,100 |" in text
+    assert "| test | `a\\|b` | average_precision | 0.500 |" in text
+
+
+def test_a_fit_that_read_no_recipe_has_none():
+    text = model_card(encoder(), CARD | {"recipe": "fair (changed)", "recipe_fields": {}})
+    assert "**recipe**" not in text
+
+
+def test_earlier_tunings_are_told_first_to_last():
+    before = [{"dataset": "swamp", "regime": "lora"}, {"dataset": "creek", "regime": "linear"}, {"dataset": None}]
+    assert "**tuned before on**: swamp (lora), then creek (linear)\n" in model_card(encoder(), CARD | {"before": before})
+    assert "tuned before" not in model_card(encoder(), CARD | {"before": []})
+
+
+def test_an_attentive_probes_pooling_is_called_learnt():
+    from callspace.encoders.pooling import AttentivePooling
+
+    chosen = encoder()
+    assert "pool mean, front end" in model_card(chosen, CARD)
+    chosen.pooler = AttentivePooling(80, 4)
+    assert "learnt pooling, front end" in model_card(chosen, CARD)
+
+
+def test_of_clips_nothing_is_said_of_background():
+    assert "**background**" not in model_card(encoder(), {key: value for key, value in CARD.items() if key != "background_words"})
 
 
 def test_a_score_on_valid_alone_is_called_flattering():

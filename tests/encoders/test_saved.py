@@ -1,6 +1,7 @@
 """A tuned encoder as a folder: what is saved is what is loaded, and anything else is refused."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -55,6 +56,18 @@ def test_a_saved_encoder_embeds_and_classifies_as_before(saved):
     assert loaded.fingerprint() == encoder.fingerprint()
     assert not loaded.training
     assert loaded.origin["kind"] == "tuned"
+
+
+def test_the_files_can_be_read_by_whom_the_umask_allows(tmp_path):
+    encoder = load_encoder("mfcc", sample_rate_hz=RATE)
+    encoder.head = LinearHead(80, 2)
+    for umask, mode in ((0o022, 0o644), (0o027, 0o640), (0o077, 0o600)):
+        before = os.umask(umask)
+        try:
+            folder = encoder.save(tmp_path / f"{umask:o}")
+        finally:
+            os.umask(before)
+        assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {mode}
 
 
 def test_a_tuned_encoder_keeps_the_sample_rate_it_was_tuned_at(saved):

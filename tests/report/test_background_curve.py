@@ -118,18 +118,26 @@ def test_what_was_judged_on_other_test_windows_is_nowhere_beside_them(run: Run, 
     assert "Rows marked clean-all were judged on test windows without background" in page
 
 
+def _verdicts(run: Run, label: str = "mAP") -> tuple[list[str], list[list[str]]]:
+    [pane] = [pane for pane in _section(run)["panes"] if pane["label"] == label]
+    return [column["name"] for column in pane["table"]["columns"]], pane["table"]["rows"]
+
+
 def test_whether_a_curve_is_flat_is_told_from_the_paired_difference_of_none_and_all(run: Run) -> None:
-    [verdict] = [sentence for sentence in _section(run)["lead"] if sentence.startswith("The curve of mAP ")]
     rows = [
         row
         for row in run.comparisons
         if (row["question"], row["metric"], row["b_background"], row["b_policy"]) == ("background", "map", 0.0, "share")
     ]
-    assert len(rows) == 7 and all(row["ci_high"] < 0 for row in rows)
-    assert verdict.startswith("The curve of mAP (none of the background against all) is not flat for ")
-    assert "flat one" not in verdict
+    columns, verdicts = _verdicts(run)
+    assert columns == ["Encoder", "Regime", "mAP, none minus all", "95 % interval", "With less background"]
+    assert len(rows) == len(verdicts) == 7 and all(row["ci_high"] < 0 for row in rows)
+    assert {row[-1] for row in verdicts} == {"falls"}
     for row in rows:
-        assert f"{row['difference']:+.3f}".replace("-", "−") in verdict
+        told = [f"{row[name]:+.3f}".replace("-", "−") for name in ("difference", "ci_low", "ci_high")]
+        assert [told[0], f"{told[1]} to {told[2]}"] in [verdict[2:4] for verdict in verdicts]
+    [sentence] = [sentence for sentence in _section(run)["lead"] if sentence.startswith("mAP with none")]
+    assert sentence == "mAP with none of the background, against all: clearly lower in 7 of 7 curves, clearly higher in none."
 
 
 def test_a_curve_that_no_interval_bends_is_not_called_bent(folder: Path) -> None:
@@ -139,10 +147,16 @@ def test_a_curve_that_no_interval_bends_is_not_called_bent(folder: Path) -> None
             row["ci_low"], row["ci_high"] = row["difference"] - 1, row["difference"] + 1
         elif row["b_encoder"] == "mfcc":
             row["ci_low"] = row["ci_high"] = None
-    [verdict] = [sentence for sentence in _section(run)["lead"] if sentence.startswith("The curve of mAP ")]
-    bent, rest = verdict.split("not told from a flat one for ")
-    assert "alexnet:random" in bent and "yamnet" not in bent
-    assert "yamnet" in rest and "without a verdict for mfcc" in rest
+    found = {(row[0], row[-1]) for row in _verdicts(run)[1]}
+    assert found == {("alexnet:random", "falls"), ("yamnet", "not told from flat"), ("mfcc", "no interval, no verdict")}
+
+
+def test_one_encoder_goes_without_its_name_and_only_what_is_compared_has_verdicts(folder: Path) -> None:
+    run = read_run(folder)
+    run.comparisons[:] = [row for row in run.comparisons if row["b_encoder"] == "yamnet"]
+    assert _verdicts(run)[0][0] == "Regime" and _verdicts(run, "separation")[0][1] == "Separation, none minus all"
+    assert [row[0] for row in _verdicts(run)[1]] == ["Full fine-tuning", "LoRA tuning of rank 16", "Linear head"]
+    assert "table" not in next(pane for pane in _section(run)["panes"] if pane["label"] == "macro AUROC")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +201,6 @@ def test_the_terminal_names_every_policy_in_80_columns(folder: Path) -> None:
     for row, line in zip(leaderboard(folder).to_pylist(), [line for line in lines if "[" in line and "]" in line], strict=True):
         assert f"{row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]" in line
     text = "\n".join(lines)
-    for kept in ("hardest 10 % + class", "1 : 1", "100 % + class", "clean-all"):
+    for kept in ("hardest 10 %", "100 % +", "+ class", "1 : 1", "clean-all"):  # long ones are wrapped in their column
         assert kept in text
     assert "windows for each labelled one" in text and "not comparable" in text

@@ -151,3 +151,22 @@ def test_a_name_with_brackets_is_no_markup_in_the_terminal(classification_run: P
     console = Console(file=StringIO(), width=120)
     console.print(leaderboard_table(folder))
     assert "[red]a[/red]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tied", "marked"),
+    [
+        ("linear", [], {"linear": "recommended", "frozen": "tied"}),
+        ("full", ["linear"], {"full": "recommended", "linear": "tied", "frozen": "tied"}),
+        ("full", ["frozen"], {"full": "recommended", "frozen": "tied"}),
+        ("full", [], {"full": "recommended"}),
+    ],
+)
+def test_a_frozen_encoder_bears_the_mark_of_its_own_linear_head(
+    chosen: str, tied: list[str], marked: dict[str, str], classification_run: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(classification_run, tmp_path / "run")
+    what = {"encoder": "yamnet", "background": 1.0, "policy": "share"}
+    choice = tables.read_json(folder / "choice.json")
+    tables.write_json(choice | what | {"regime": chosen, "tied": [what | {"regime": regime} for regime in tied]}, folder / "choice.json")
+    assert {row["regime"]: row["standing"] for row in leaderboard(folder).to_pylist() if row["standing"]} == marked

@@ -272,8 +272,10 @@ def test_the_paired_differences_are_those_of_the_comparisons(detection: _Page, d
         whisker = drawn[round(row["difference"], 9)]
         assert whisker["array"][0] == pytest.approx(row["ci_high"] - row["difference"])
         assert whisker["arrayminus"][0] == pytest.approx(row["difference"] - row["ci_low"])
-    clear = sum(row["ci_low"] > 0 for row in tuning)
-    assert f"rose clearly in {clear} of 5 comparisons" in detection.text
+    for regime, opening in (("full", "Network tuned, against the same encoder left frozen"), ("linear", "Network left as it is, with")):
+        clear = [row["ci_low"] > 0 for row in tuning if row["b_regime"] == regime]
+        said = detection.text[detection.text.index(opening) :]
+        assert said[: said.index(" comparisons")].endswith(f"mAP rose clearly in {sum(clear) or 'none'} of {len(clear)}")
 
 
 def test_the_studys_question_is_answered_with_its_reservation(detection: _Page, detection_run: Path) -> None:
@@ -414,3 +416,9 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(classification_run: Path,
     with pytest.raises(CallspaceError, match="no finished run"):
         write_report(folder)
     assert (folder / "report.html").read_text() == "old"
+
+
+def test_where_only_probes_ran_nothing_is_called_tuning(tmp_path: Path) -> None:
+    page = _Page(write_report(make_run_folder(tmp_path, regimes=("frozen", "prototype", "linear"))))
+    assert "What does each regime change?" in page.text and "Does tuning help?" not in page.text
+    assert "Network tuned" not in page.text

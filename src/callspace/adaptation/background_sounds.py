@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,4 +73,8 @@ def background_sounds(
     kept.sort(key=lambda frame: (frame.recording, frame.onset_s))
     batches = [kept[start : start + _AT_ONCE] for start in range(0, len(kept), _AT_ONCE)]
     sounds = [sound for _, some in read_ahead(dataset, batches, sample_rate_hz, cache=cache) for sound in some]
-    return lambda rng: sounds[int(rng.integers(len(sounds)))]
+    return partial(_one_of, sounds)  # and no closure: it goes to other processes
+
+
+def _one_of(sounds: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    return sounds[int(rng.integers(len(sounds)))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,23 @@ from callspace.datasets import SPLITS, Dataset
 from callspace.encoders.contract import Encoder
 from callspace.encoders.licences import notice
 
-__all__ = ["VALID_METRICS", "training_card"]
+__all__ = ["VALID_METRICS", "fields_read", "training_card"]
 
 #: What an epoch, a learning rate and a choice are judged by on valid.
 VALID_METRICS = {"classification": "accuracy", "detection": "map"}
+
+#: What a probe that is trained reads of a recipe: the loss. Rates, epochs and penalties are its own grid's; the others read nothing.
+_LOSS_FIELDS = ("loss", "label_smoothing", "class_weights", "logit_adjustment")
+_READ_BY_HEAD = {"mlp": _LOSS_FIELDS, "attentive": _LOSS_FIELDS, "linear": (), "prototype": ()}
+#: What remains of a card when the encoder is tuned further.
+_OF_EARLIER = ("dataset", "source", "dataset_fingerprint", "regime", "background", "policy")
+
+
+def fields_read(regime: Regime) -> tuple[str, ...]:
+    """The fields of a recipe that a regime's fit reads; those that the regime sets itself are not among them."""
+    every = tuple(name for name in asdict(Recipe()) if name != "name")
+    read = every if regime.tunes else _READ_BY_HEAD.get(regime.head, ())
+    return tuple(name for name in read if name not in regime.recipe)
 
 
 def training_card(
@@ -38,22 +51,28 @@ def training_card(
     Parameters
     ----------
     encoder : Encoder
-        The one that it started from.
+        The one that it started from; what its own card says of its tuning goes under ``before``, the first tuning first.
     recipe : Recipe
-        As it was used.
+        As it was used. Of a probe's, only the fields that it reads are kept.
     rows : sequence of int
         Of the windows table, those that are trained on.
     targets : float32[rows, outputs]
     """
     from importlib.metadata import version
 
+    fields = asdict(recipe) | {"learning_rates": list(recipe.learning_rates)}
+    if not regime.tunes:
+        fields = {name: fields[name] for name in fields_read(regime)}
+        recipe = replace(Recipe(name=recipe.name), **fields)
     return {
         "regime": regime.name,
+        "regime_about": regime.about,
         "background": policy.amount,
         "policy": policy.name,
+        **({"background_words": policy.words or "on all of the background"} if dataset.task == "detection" else {}),
         "seed": seed,
         "recipe": recipe.name,
-        "recipe_fields": asdict(recipe) | {"learning_rates": list(recipe.learning_rates)},
+        "recipe_fields": fields,
         "dataset": dataset.name,
         "source": dataset.source,
         "dataset_fingerprint": dataset.fingerprint(),
@@ -67,11 +86,19 @@ def training_card(
         "base": encoder.spec.name,
         "base_fingerprint": encoder.fingerprint(),
         "base_origin": encoder.origin,
+        "before": _before(encoder.card),
         "licence": encoder.spec.weights.licence if encoder.spec.weights else None,
         "licence_notice": notice(encoder.spec),
         "valid_metric": VALID_METRICS[dataset.task],
         "versions": {name: version(name) for name in ("callspace", "torch")},
     }
+
+
+def _before(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tunings that an encoder has behind it, by its card."""
+    if not card.get("dataset"):
+        return []
+    return [*card.get("before", []), {name: card.get(name) for name in _OF_EARLIER}]
 
 
 def _of_split(dataset: Dataset, split: str) -> dict[str, int]:

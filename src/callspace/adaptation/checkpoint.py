@@ -15,7 +15,7 @@ import torch
 
 from callspace.tables import atomic_path
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "forget", "trials_of"]
 
 #: Seconds between two writings: a network of hundreds of megabytes takes a second or two.
 EVERY_S = 30.0
@@ -55,11 +55,13 @@ class Checkpoint:
             state = torch.load(self._path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             return nothing  # half written by another program, or damaged: the fit begins anew
-        return state if isinstance(state, dict) and state.get("key") == self._key else nothing
+        fits = isinstance(state, dict) and state.get("key") == self._key and {"done", "current"} <= set(state)
+        return state if fits else nothing
 
     def read(self) -> dict[str, Any] | None:
-        """The state of the learning rate that was at work; None where there is none."""
-        return self._current
+        """The state of the learning rate that was at work, once: it may be as large as the network; None where there is none."""
+        current, self._current = self._current, None
+        return current
 
     @property
     def due(self) -> bool:
@@ -68,7 +70,6 @@ class Checkpoint:
 
     def write(self, current: dict[str, Any] | None) -> None:
         """Write the state, whole or not at all."""
-        self._current = current
         if self._path is None:
             return
         with atomic_path(self._path) as temporary:
@@ -89,11 +90,17 @@ class Checkpoint:
             for other in self.done:
                 other["weights"] = {}
         self.done.append(found if keep_weights else found | {"weights": {}})
-        self._current = None
-        if self._every_s == 0 or time.monotonic() - self._written >= min(self._every_s, 5.0):
+        if self._every_s == 0 or time.monotonic() - self._written >= min(self._every_s, 5.0):  # less is done again as quickly
             self.write(None)
 
-    def remove(self) -> None:
-        """The fit is done."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+
+def forget(path: Path | None) -> None:
+    """Delete what a fit left beside its result, once the tuned encoder is saved: its state, and the trials of a search."""
+    if path is not None:
+        path.unlink(missing_ok=True)
+        trials_of(path).unlink(missing_ok=True)
+
+
+def trials_of(path: Path) -> Path:
+    """Where a search keeps its trials, beside the fit's state."""
+    return path.with_name(f"{path.name}.trials.json")

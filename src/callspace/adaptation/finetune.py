@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from callspace.adaptation.background import (
 )
 from callspace.adaptation.background_sounds import background_sounds
 from callspace.adaptation.cards import training_card
-from callspace.adaptation.checkpoint import Checkpoint
+from callspace.adaptation.checkpoint import Checkpoint, trials_of
 from callspace.adaptation.continuing import continued_head
 from callspace.adaptation.fitted import can_judge
 from callspace.adaptation.fitting import fit_all_rates
@@ -93,7 +94,8 @@ def finetune(
     devices : int
         How many of them work on each batch together.
     checkpoint : Path, optional
-        A file (that need not exist) where an interrupted fit's state lies; it is gone when the fit is done.
+        A file (that need not exist) where an interrupted fit's state lies. Once the tuned encoder is saved,
+        `callspace.adaptation.checkpoint.forget` deletes it.
     progress : Progress
 
     Returns
@@ -115,13 +117,17 @@ def finetune(
         raise CallspaceError(f"encoder '{encoder.spec.name}' has nothing to train: use a probe such as the regime 'linear'")
     if policy.kind == "clean-all":
         dataset = without_background(dataset)
-    work = _Work(dataset, encoder, chosen, policy, replace(recipe or Recipe(), **chosen.recipe), seed, embeddings, device, devices, progress)
+    work = _Work(
+        dataset, encoder, chosen, policy, replace(recipe or Recipe(), **chosen.recipe), seed, embeddings, device, devices, progress
+    )
     if trials and not chosen.tunes:
-        raise CallspaceError(f"the regime '{chosen.name}' has no recipe to search (it tries its own settings): leave out --tune, or tune the network")
+        raise CallspaceError(
+            f"the regime '{chosen.name}' has no recipe to search (it tries its own settings): leave out --tune, or tune the network"
+        )
     tuned, found = work.tuned(checkpoint, trials, fixed) if chosen.tunes else work.probed()
     # A probe draws every window alike, whatever the recipe says of tuning.
     recipe = work.recipe if chosen.tunes else replace(work.recipe, sampling="all")
-    card = training_card(work.dataset, encoder, chosen, policy, recipe, work.rows, work.targets, seed=seed)
+    card = training_card(work.dataset, encoder, chosen, work.policy, recipe, work.rows, work.targets, seed=seed)
     tuned.labels = work.labels
     tuned.card = card | found
     return tuned.eval()
@@ -146,20 +152,41 @@ class _Work:
         dataset = self.dataset
         if dataset.task == "classification" and len(dataset.labels) < 2:
             raise CallspaceError(f"{dataset.name} has one class only ('{dataset.labels[0]}'): there is nothing to tell apart")
+        self._settle_policy()
         self.rows = training_rows(dataset, self.policy, seed=self.seed, hardness=self._hardness())
         self.valid_rows = dataset.rows("valid")
         if not self.rows:
-            raise CallspaceError(f"{dataset.name} has no windows to train on: the train split is empty, or the background policy leaves none")
+            raise CallspaceError(
+                f"{dataset.name} has no windows to train on: the train split is empty, or the background policy leaves none"
+            )
         self.targets = targets_of(dataset, self.rows)
         self.valid_targets = targets_of(dataset, self.valid_rows)
         self.labels = list(dataset.labels)
         if self.policy.as_class:
             self.targets = with_background_class(self.targets)
             self.labels.append(BACKGROUND)
+        batches = -(-len(self.rows) // self.recipe.batch_size)
+        if self.regime.tunes and self.devices > len(self.rows) // batches:
+            raise CallspaceError(
+                f"{self.devices} devices can't share batches of {len(self.rows) // batches} windows: take fewer devices, or larger batches"
+            )
         if not self.targets.any():
             raise CallspaceError(f"{dataset.name} has no labelled window in the train split: there is nothing to learn from")
         self.where = choose_device(self.device)
         self.cache = WaveformCache()
+
+    def _settle_policy(self) -> None:
+        """Where train has no background every policy is the same, and background can be no class."""
+        labels = self.dataset.windows["labels"]
+        if self.policy == BackgroundPolicy() or not all(labels[row].as_py() for row in self.dataset.rows("train")):
+            return
+        if self.policy.as_class:
+            raise CallspaceError(f"{self.dataset.name} has no background windows in the train split: background can't be a class (+class)")
+        if self.policy.kind != "clean-all":
+            self.progress.say(
+                f"{self.dataset.name} has no background windows in the train split: --background {self.policy.text} keeps what there is."
+            )
+            self.policy = BackgroundPolicy()
 
     def _hardness(self) -> np.ndarray | None:
         if self.policy.plain.kind != "hard":
@@ -224,7 +251,7 @@ class _Work:
         if self.encoder.spec.pretraining == "none" and not self.encoder.card:
             self.recipe = replace(self.recipe, head_rate=1.0)  # backbone and head both start from nothing
         searched: list[dict[str, Any]] = []
-        storage = None if path is None else path.with_suffix(".trials.json")
+        storage = None if path is None else trials_of(path)
         if trials:
             self.recipe, searched = self._searched(storage, trials, fixed)
         checkpoint = Checkpoint(path, self._key())
@@ -234,9 +261,6 @@ class _Work:
         )
         tuned = found.encoder
         tuned.head = found.head
-        checkpoint.remove()
-        if storage is not None:
-            storage.unlink(missing_ok=True)
         return tuned, {
             "valid_score": self._score(tuned),
             "chosen": {"learning_rate": found.best.learning_rate, "epoch": found.best.epoch},
@@ -263,7 +287,11 @@ class _Work:
         mixing = None
         if recipe.mixup or recipe.cutmix:
             mixing = partial(
-                mix_batch, task=self.dataset.task, seed=self.seed, mixup_alpha=recipe.mixup, cutmix_alpha=recipe.cutmix
+                _mixed_with_class if self.policy.as_class else mix_batch,
+                task=self.dataset.task,
+                seed=self.seed,
+                mixup_alpha=recipe.mixup,
+                cutmix_alpha=recipe.cutmix,
             )
         return Task(
             self.dataset,
@@ -334,7 +362,10 @@ class _Work:
         return valid_score(self.dataset.task, head_scores(tuned.head, vectors)[:, : len(self.dataset.labels)], self.valid_targets)
 
     def _counted(self, trained: int) -> dict[str, int]:
-        return {"trained_parameters": trained, "total_parameters": sum(parameter.numel() for parameter in self.encoder.network.parameters())}
+        return {
+            "trained_parameters": trained,
+            "total_parameters": sum(parameter.numel() for parameter in self.encoder.network.parameters()),
+        }
 
     def _key(self) -> str:
         """What an interrupted fit must have in common with the one that goes on with it."""
@@ -351,8 +382,17 @@ class _Work:
             str(self.where),
             self.devices,
             torch.__version__,
+            version("callspace"),
         )
         return hashlib.sha256(repr(known).encode()).hexdigest()
+
+
+def _mixed_with_class(
+    inputs: torch.Tensor, targets: torch.Tensor, lengths: torch.Tensor, **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`mix_batch`, where the last target is background's: a mixture is background as far as it holds no call."""
+    inputs, targets = mix_batch(inputs, targets, lengths, **options)
+    return inputs, torch.cat([targets[:, :-1], 1 - targets[:, :-1].amax(dim=1, keepdim=True)], dim=1)
 
 
 def _same(head: nn.Module) -> nn.Module:

@@ -85,7 +85,8 @@ def fit_all_rates(
     best = max(standing, key=lambda found: found.rank)  # the first of equals
     tuned, head, trained = _prepared(encoder, new_head, regime, task)
     put_back_best(tuned, head, best)
-    count = sum(parameter.numel() for parameter in [*trained.parameters, *head.parameters()])
+    thawed = [parameter for group in trained.thawed(best.epoch, task.recipe.unfreeze_every) for parameter in group]
+    count = sum(parameter.numel() for parameter in [*thawed, *head.parameters()])
     if regime.trains == "adapters":
         merge_adapters(tuned)
     history = [row for found in fits for row in found.history]

@@ -4,8 +4,8 @@ An encoder is cut before the first block that is trained. What lies before the c
 augmentation it is computed once for each frame, in evaluation mode, and kept, as far as memory allows; the trained part gets it from there.
 With augmentation, it is computed anew each time. Encoders that cannot be cut take waveforms.
 
-Clips of several lengths make hidden states of several lengths. Pictures are padded with zeros to the longest of the batch, as vision encoders
-do in training, since batch normalisation wants the whole batch at once; other encoders run once for each length.
+Clips of several lengths make hidden states of several lengths. Where there is batch normalisation, which wants the whole batch at once,
+pictures are padded with zeros to the longest of the batch, as vision encoders do in training; other encoders run once for each length.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ class Inputs:
         The first block that is trained.
     device : torch.device
     waveforms : WaveformCache
+    rows : sequence of int
+        Of the windows table, all that are trained on or chosen by.
     held : HiddenStates, optional
     augmentation : Augmentation, optional
     mixing : Callable, optional
@@ -106,6 +108,7 @@ class Inputs:
         device: torch.device,
         waveforms: WaveformCache,
         *,
+        rows: Sequence[int],
         held: HiddenStates | None = None,
         augmentation: Augmentation | None = None,
         mixing: Callable[..., tuple[Tensor, Tensor]] | None = None,
@@ -113,23 +116,27 @@ class Inputs:
         self._dataset, self._encoder, self._device, self._waveforms = dataset, encoder, device, waveforms
         self._augmentation, self._mixing = augmentation, mixing
         self._held = held if held is not None else HiddenStates()
-        self.cut = self._place_of_cut(first)
+        self._rows = list(rows)
+        #: Where the trained part begins; None where the encoder takes waveforms.
+        self.start = self._place_of_start(first)
+        #: Where hidden states are taken from; what lies between is run frozen.
+        self.cut = 0 if self.start and self._changes_pictures() else self.start
 
-    def _place_of_cut(self, first: int) -> int | None:
-        """The block before which the encoder is cut; None where it cannot be."""
+    def _place_of_start(self, first: int) -> int | None:
+        """The block before which the encoder is cut: the first one that is trained, where it can be."""
         if self._encoder.spec.front_end == BATCH_FRONT_END:
             return None  # what it makes of a clip depends on the batch: nothing can be kept
         samples = np.zeros((1, max(1, round(self._dataset.window_s * self._encoder.sample_rate_hz))), dtype=np.float32)
         probe = torch.from_numpy(samples).to(self._device)
-        # Pictures that are changed or padded are those that the front end makes.
-        early = self._augmentation is not None or self._mixing is not None or self._of_several_lengths()
-        for place in dict.fromkeys([0] if early else [first, 0]):
-            if self._stem(probe, place) is not None:
-                return place
-        return None
+        return next((place for place in dict.fromkeys((first, 0)) if self._stem(probe, place) is not None), None)
+
+    def _changes_pictures(self) -> bool:
+        """Whether what the front end makes is changed or padded before it goes on."""
+        augmented = self._augmentation is not None or self._mixing is not None
+        return augmented or (self._of_several_lengths() and _normalises_batches(self._encoder))
 
     def _of_several_lengths(self) -> bool:
-        windows = self._dataset.windows
+        windows = self._dataset.windows.select(["onset_s", "offset_s"]).take(self._rows)  # no other window has a say in training
         spans = np.round(windows["offset_s"].to_numpy() - windows["onset_s"].to_numpy(), 9)
         return len(np.unique(np.minimum(spans, self._dataset.window_s))) > 1
 
@@ -158,7 +165,7 @@ class Inputs:
                 return augmentation.waveform(waveform, epoch=epoch, window=frame.row, band=_as_heard(frame, speed))
 
         wanted = ([frame for frame in batch if _key(frame) not in self._held] for batch in batches)
-        read = read_ahead(self._dataset, wanted, self._encoder.sample_rate_hz, cache=self._waveforms, change=change)
+        read = read_ahead(self._dataset, wanted, self._encoder.sample_rate_hz, cache=None if self.keeps else self._waveforms, change=change)
         for number, (batch, (lacking, waveforms)) in enumerate(zip(batches, read, strict=True)):
             own = targets[[place[frame.row] for frame in batch]].to(self._device)
             yield self._made(batch, own, dict(zip(map(_key, lacking), waveforms, strict=True)), epoch, number)
@@ -206,14 +213,27 @@ class Inputs:
         axes = self._encoder.picture_axes if self.cut == 0 else None
         if axes is not None and self._augmentation is not None:
             states = self._masked(batch, states, axes, epoch)
-        if axes is not None and self._encoder.pads_pictures:
+        # In training alone: in use, and so on valid, a clip is what it is whatever its batch-mates.
+        if axes is not None and self._encoder.training and self._encoder.pads_pictures and _normalises_batches(self._encoder):
             time = axes[1] - 1 if axes[1] > 0 else axes[1]  # a state has no batch axis
             longest = max(state.shape[time] for state in states)
             states = [_longer(state, time, longest) for state in states]
         alike = _alike(states)
         collated = [torch.stack([states[row] for row in rows]).to(self._device) for rows in alike]
         order = torch.argsort(torch.tensor([row for rows in alike for row in rows]))
+        if self._encoder.training and self.cut is not None and self.start:
+            collated = [self._frozen(hidden) for hidden in collated]
         return order.to(self._device), *collated
+
+    def _frozen(self, hidden: Tensor) -> Tensor:
+        """From where hidden states are taken to where the trained part begins, in evaluation mode and without gradients."""
+        if self.cut == self.start:
+            return hidden
+        self._encoder.eval()
+        with torch.no_grad():
+            found = self._encoder.between(hidden, self.cut or 0, self.start or 0)
+        set_modes(self._encoder)
+        return found
 
     def _masked(self, batch: list[Frame], states: list[Tensor], axes: tuple[int, int], epoch: int) -> list[Tensor]:
         """Pictures with their masks, each of its own size: padding is no part of what masks are measured by or filled from."""
@@ -254,6 +274,10 @@ def logits_of(encoder: Encoder, head: nn.Module, cut: int | None, first: Tensor,
         return head(encoder(first, *others))
     vectors = torch.cat([encoder.rest(hidden, cut) for hidden in others])
     return head(vectors if len(others) == 1 else vectors[first])
+
+
+def _normalises_batches(encoder: Encoder) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in encoder.network.modules())
 
 
 def _alike(states: list[Tensor]) -> list[list[int]]:

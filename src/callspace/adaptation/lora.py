@@ -73,4 +73,3 @@ def _first_block(encoder: Encoder, targets: list[str]) -> int:
     blocks = [set(block.parameters) for block in encoder.blocks()]
     adapted = {parameter for name in targets for parameter in encoder.network.get_submodule(name).parameters()}
     return next((number for number, block in enumerate(blocks) if block & adapted), 0)
-

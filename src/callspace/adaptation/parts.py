@@ -62,6 +62,8 @@ def trained_by(regime: Regime, encoder: Encoder) -> Trained:
     pooler = tuple(encoder.pooler.parameters()) if encoder.pooler is not None else ()
     if not blocks:
         raise CallspaceError(f"encoder '{encoder.spec.name}' has nothing to train: use a probe such as the regime 'linear'")
+    if regime.trains == "blocks" and (regime.number or 1) > len(blocks):
+        raise CallspaceError(f"encoder '{encoder.spec.name}' has {len(blocks)} blocks: choose last:1 to last:{len(blocks)}, or full")
     kept = blocks if regime.trains == "everything" else blocks[-(regime.number or 1) :]
     groups = [block.parameters for block in kept] + ([pooler] if pooler else [])
     return Trained(tuple(groups), first=len(blocks) - len(kept))
@@ -92,9 +94,12 @@ def set_modes(module: nn.Module) -> None:
     Parts without parameters (dropout, activations) behave as what they are part of.
     """
     module.train()
+    whole = all(parameter.requires_grad for parameter in module.parameters())
     for part in module.modules():
         own = list(part.parameters())
-        if own and not any(parameter.requires_grad for parameter in own):
+        frozen = bool(own) and not any(parameter.requires_grad for parameter in own)
+        # Statistics are no parameters, but they are part of what must not change.
+        if frozen or (not own and not whole and getattr(part, "track_running_stats", False)):
             part.eval()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from callspace.errors import CallspaceError
 
@@ -89,6 +89,9 @@ class Recipe:
     logit_adjustment: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise CallspaceError(f"a recipe's {name} is one of {', '.join(get_args(kind))}, not '{getattr(self, name)}'")
         if not self.learning_rates or min(self.learning_rates) <= 0:
             raise CallspaceError("a recipe needs at least one learning rate, each above 0")
         if min(self.max_epochs, self.patience, self.batch_size, self.accumulate) < 1 or self.head_rate <= 0:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from callspace.adaptation.checkpoint import Checkpoint
-from callspace.adaptation.inputs import HiddenStates, Inputs, logits_of
+from callspace.adaptation.inputs import Batch, HiddenStates, Inputs, logits_of
 from callspace.adaptation.losses import loss_function
 from callspace.adaptation.parts import Trained, ask_gradients_of, only_training, parameter_groups, set_modes
 from callspace.adaptation.recipes import Recipe
@@ -27,6 +29,7 @@ from callspace.datasets import Dataset
 from callspace.embedding.frames import Frame, frames_of
 from callspace.embedding.pipeline import WaveformCache, embed_rows
 from callspace.encoders.contract import Encoder
+from callspace.errors import CallspaceError
 
 if TYPE_CHECKING:
     from callspace.adaptation.augmentation import Augmentation
@@ -149,11 +152,7 @@ def fit(
     """
     fabric = _fabric(task)
     if fabric.world_size > 1:
-        # Other processes can't draw on this terminal.
-        work = partial(_fit, given=(task, encoder, head, trained, learning_rate, checkpoint, _silent, _silent))
-        found = fabric.launch(work)
-        put_back_best(encoder, head, found)
-        return found
+        return _fit_together(fabric, (task, encoder, head, trained, learning_rate, checkpoint, _silent, _silent))
     return _fit(fabric, given=(task, encoder, head, trained, learning_rate, checkpoint, advance, report))
 
 
@@ -175,6 +174,8 @@ def _fabric(task: Task) -> Any:
 
 def _precision(asked: str, device: torch.device) -> str:
     """bf16 where a GPU has it, if it may be chosen: on a processor without native support it is several times slower."""
+    if asked == "fp16" and device.type != "cuda":
+        raise CallspaceError(f"fp16 is for CUDA devices, not for {device.type}: set training.precision to 32, bf16 or auto")
     if asked != "auto":
         return asked
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "32"
@@ -183,11 +184,50 @@ def _precision(asked: str, device: torch.device) -> str:
 _Given = tuple[Task, Encoder, nn.Module, Trained, float, Checkpoint, Callable[[int], None], Callable[[int, float], None]]
 
 
+def _fit_together(fabric: Any, given: _Given) -> Fit:
+    """In several processes, one a device; they can't draw on this terminal, and hand their weights over in a file.
+
+    Raises
+    ------
+    CallspaceError
+        The encoder can't be sent to other processes, or one of them failed.
+    """
+    from torch.multiprocessing import ProcessRaisedException
+
+    task, encoder, head = given[:3]
+    sent = replace(task, cache=WaveformCache(), held=HiddenStates())
+    with TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.pt"
+        try:
+            found = fabric.launch(partial(_fit_elsewhere, given=(sent, *given[1:]), weights=weights))
+        except ProcessRaisedException as error:
+            raise CallspaceError(f"training on {task.devices} devices failed: {str(error).strip().splitlines()[-1]}") from None
+        except (RuntimeError, AttributeError, TypeError) as error:  # what can't be pickled
+            raise CallspaceError(
+                f"'{encoder.spec.name}' can't be sent to {task.devices} devices ({' '.join(str(error).split())[:150]}): leave out --devices"
+            ) from None
+        found.weights = torch.load(weights, weights_only=True) if weights.exists() else {}
+    put_back_best(encoder, head, found)
+    return found
+
+
+def _fit_elsewhere(fabric: Any, *, given: _Given, weights: Path) -> Fit:
+    """In a process of its own, with parameters of its own: those that were sent lie in memory that all processes share."""
+    for module in given[1:3]:
+        for tensor in [*module.parameters(), *module.buffers()]:  # type: ignore[union-attr]
+            tensor.data = tensor.data.clone()
+    found = _fit(fabric, given=given)
+    if fabric.is_global_zero and found.weights:
+        torch.save(found.weights, weights)
+    found.weights = {}
+    return found
+
+
 def _fit(fabric: Any, *, given: _Given) -> Fit:
     task, encoder, head, trained, learning_rate, checkpoint, advance, report = given
     with only_training(encoder, trained.parameters):
         loop = _Loop(fabric, task, encoder, head, trained, learning_rate)
-        own_momenta = _keep_up(encoder, loop.steps)
+        own_momenta = _keep_up(encoder, loop.batches)
         try:
             loop.resume(checkpoint.read())
             while loop.goes_on:
@@ -217,13 +257,16 @@ class _Loop:
             trained.first,
             fabric.device,
             task.cache,
+            rows=[*task.rows, *task.valid_rows],
             held=task.held,
             augmentation=task.augmentation,
             mixing=task.mixing,
         )
-        self.model = _Model(encoder, head, self.inputs.cut)
+        self.model = _Model(encoder, head, self.inputs.start)
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimiser]
-        fused = fabric.device.type in ("cpu", "cuda") and _precision(recipe.precision, fabric.device) != "fp16"  # the scaler wants to clip itself
+        fused = (
+            fabric.device.type in ("cpu", "cuda") and _precision(recipe.precision, fabric.device) != "fp16"
+        )  # the scaler wants to clip itself
         optimiser: Any = kind(parameter_groups(trained, head, recipe, rate), weight_decay=0.0, fused=fused)
         self.rates = [group["lr"] for group in optimiser.param_groups]
         self.wrapped, self.optimiser = fabric.setup(self.model, optimiser)
@@ -257,13 +300,10 @@ class _Loop:
         if not math.isfinite(train_loss):
             self._fail(f"the loss was not finite in epoch {epoch}")
             return
-        logits = self._on_valid()
-        targets = torch.from_numpy(self.task.valid_targets)
-        loss = float(loss_of(self.task.dataset.task, logits, targets))
+        score, loss = self._judged()
         if not math.isfinite(loss):
             self._fail(f"the loss on valid was not finite in epoch {epoch}")
             return
-        score = valid_score(self.task.dataset.task, logits.numpy(), self.task.valid_targets)
         self.best.history.append(
             {"epoch": epoch, "learning_rate": self.best.learning_rate, "train_loss": train_loss, "valid_loss": loss, "valid_score": score}
         )
@@ -272,6 +312,16 @@ class _Loop:
             self.best.weights = weights_of(self.model, self.trained, self.model.head)
         thawing = recipe.unfreeze_every and len(self.trained.thawed(epoch, recipe.unfreeze_every)) < len(self.trained.groups)
         self.over = not thawing and epoch - self.best.epoch >= recipe.patience
+
+    def _judged(self) -> tuple[float, float]:
+        """Score and loss on valid; of several devices the first one says, so that all decide alike."""
+        judged = math.nan, math.nan
+        if self.fabric.is_global_zero:
+            logits = self._on_valid()
+            loss = float(loss_of(self.task.dataset.task, logits, torch.from_numpy(self.task.valid_targets)))
+            if math.isfinite(loss):
+                judged = valid_score(self.task.dataset.task, logits.numpy(), self.task.valid_targets), loss
+        return self.fabric.broadcast(judged)
 
     def _fail(self, reason: str) -> None:
         self.best.failed, self.over = reason, True
@@ -292,7 +342,7 @@ class _Loop:
             size = sum(len(part) for part in whole[first : first + recipe.accumulate])
             ends = (number + 1) % recipe.accumulate == 0 or number + 1 == len(whole)
             with self.fabric.no_backward_sync(self.wrapped, enabled=not ends and world > 1):
-                loss = self.loss(self.wrapped(*batch.tensors), batch.targets)
+                loss = self.loss(self._answered(batch), batch.targets)
                 # Devices' gradients are averaged and accumulated ones added: each window shall count alike.
                 self.fabric.backward(loss * (len(batch.frames) * world / size))
             if epoch == 1 and number == 0:
@@ -301,7 +351,23 @@ class _Loop:
             if ends:
                 self._step((epoch - 1) * self.steps + number // recipe.accumulate)
             advance(1)
-        return sum(value * size for value, size in losses) / sum(size for _, size in losses)
+        total = torch.tensor([sum(value * size for value, size in losses), float(sum(size for _, size in losses))], dtype=torch.float64)
+        if world > 1:
+            total = self.fabric.all_reduce(total.float(), reduce_op="sum").double()
+            for buffer in self.model.buffers():  # the statistics of batch normalisation, which each device has its own of
+                buffer.copy_(self.fabric.broadcast(buffer))
+        return float(total[0] / total[1])
+
+    def _answered(self, batch: Batch) -> Tensor:
+        try:
+            return self.wrapped(*batch.tensors)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise CallspaceError(
+                f"a batch of {len(batch.frames)} is too small for the batch normalisation of '{self.model.encoder.spec.name}': make batches larger "
+                "(training.batch_size), or choose a probe"
+            ) from None
 
     def _step(self, number: int) -> None:
         recipe = self.task.recipe
@@ -383,10 +449,10 @@ def put_back(model: nn.Module, weights: dict[str, Tensor]) -> None:
             own[name].copy_(value)
 
 
-def _keep_up(encoder: Encoder, steps: int) -> dict[nn.modules.batchnorm._BatchNorm, float | None]:
-    """Let batch normalisation's running statistics follow the weights: an epoch of few steps renews 95 % of them, too.
+def _keep_up(encoder: Encoder, batches: int) -> dict[nn.modules.batchnorm._BatchNorm, float | None]:
+    """Let batch normalisation's running statistics follow the weights: an epoch of few batches renews 95 % of them, too.
 
-    With the usual momentum of 0.1 and six steps an epoch, they are still half those of random weights when valid is first scored,
+    With the usual momentum of 0.1 and six batches an epoch, they are still half those of random weights when valid is first scored,
     and early stopping would stop a network that has learnt (seen on 192 clips: 0.19 against 0.53 on valid).
 
     Returns
@@ -397,7 +463,7 @@ def _keep_up(encoder: Encoder, steps: int) -> dict[nn.modules.batchnorm._BatchNo
     own = {norm: norm.momentum for norm in norms}
     for norm in norms:
         if norm.momentum is not None:
-            norm.momentum = max(norm.momentum, 1 - 0.05 ** (1 / steps))
+            norm.momentum = max(norm.momentum, 1 - 0.05 ** (1 / batches))
     return own
 
 

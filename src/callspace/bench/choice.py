@@ -10,6 +10,7 @@ from callspace.adaptation.background import CLEAN_ALL
 from callspace.adaptation.regimes import regime_of
 from callspace.bench.plan import Choice
 from callspace.datasets import Dataset
+from callspace.errors import CallspaceError
 
 __all__ = ["Candidate", "best_of", "choice_of", "choose", "compared"]
 
@@ -78,11 +79,13 @@ def choose(
     metric: str,
     encoders: Sequence[Mapping[str, Any]] = (),
     *,
-    tested: str = "on the test split",
+    folds: int = 1,
+    tuned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """What `choice.json` holds: the choice in words a biologist reads, its reasons, what is tied with it, and caveats.
 
-    `encoders` are those of the provenance: what must be known of their licences is a caveat, whichever of them is chosen.
+    `encoders` are those of the provenance: what must be known of their licences is a caveat, whichever of them is chosen. `folds` says how
+    many splits were tested, and `tuned`, by the names of encoders that were tuned before, on what (`callspace.embedding.embed.tuned_on`).
     """
     candidates = _told_apart(candidates)
     best = best_of(candidates)
@@ -101,23 +104,27 @@ def choose(
             "metric": metric,
         }
     rivals = [row for row in comparisons if row["question"] == "best" and row["metric"] == metric]
-    tied = [row for row in rivals if row["ci_low"] is not None and row["ci_low"] <= 0 <= row["ci_high"]]
     unsure = bool(rivals) and all(row["ci_low"] is None for row in rivals)
-    # A frozen encoder and a linear head on it are one embedding: the pair is no tie worth a word.
-    tied_others = [row for row in tied if not _same_embedding(choice_of(row, "b_"), best.choice)]
+    others = _others(rivals, best.choice)
+    tied = [row for row in others if row["ci_low"] is not None and row["ci_low"] <= 0 <= row["ci_high"]]
+    tested = "on the test split" if folds == 1 else f"on average over {folds} folds, each the test split once"
     called = {candidate.choice: candidate.called for candidate in candidates}
     return {
         **best.choice._asdict(),
         "metric": metric,
         "headline": f"Use {best.describe()}: {_METRIC_WORDS[metric]} {_with_interval(best)} {tested}.",
         "reasons": [
-            *_against_others(rivals, tied_others, called),
+            *_against_others(others, tied, called, compared=bool(rivals)),
             *_tuning(comparisons, metric, called),
             *_separation(best, comparisons),
             *_study(comparisons, metric, called),
         ],
-        "tied": [choice_of(row, "b_")._asdict() for row in tied_others],
-        "caveats": [*_caveats(candidates, dataset, unsure=unsure), *_of_encoders(encoders)],
+        "tied": [choice_of(row, "b_")._asdict() for row in tied],
+        "caveats": [
+            *_caveats(candidates, dataset, unsure=unsure),
+            *_tuned_before(candidates, tuned or {}, dataset, folds),
+            *_of_encoders(encoders),
+        ],
     }
 
 
@@ -148,10 +155,16 @@ def _called(row: Mapping[str, Any], prefix: str, called: Mapping[Choice, str]) -
     return called.get(choice_of(row, prefix), row[f"{prefix}encoder"])
 
 
-def _same_embedding(a: Choice, b: Choice) -> bool:
-    """Whether two choices are one embedding: a frozen encoder and a linear head on it."""
-    changed = any(regime_of(choice.regime).changes_embedding for choice in (a, b))
-    return not changed and (a.encoder, a.layer, a.pool) == (b.encoder, b.layer, b.pool)
+def _ready(choice: Choice) -> Choice:
+    """A frozen encoder's own linear head, fitted with all the background as the probe is: the same thing ready to use; else the choice."""
+    return choice._replace(regime="linear") if choice.regime == "frozen" else choice
+
+
+def _others(rivals: Sequence[dict[str, Any]], best: Choice) -> list[dict[str, Any]]:
+    """The comparisons with another thing than the best: a frozen encoder and its own linear head are one, under the head's name."""
+    held = {choice_of(row, "b_") for row in rivals}
+    found = [(row, choice_of(row, "b_")) for row in rivals]
+    return [row for row, other in found if _ready(other) != _ready(best) and (other.regime != "frozen" or _ready(other) not in held)]
 
 
 def _with_interval(candidate: Candidate) -> str:
@@ -162,15 +175,17 @@ def _with_interval(candidate: Candidate) -> str:
     return f"{candidate.test:.3f} (95 % interval {candidate.ci_low:.3f} to {candidate.ci_high:.3f})"
 
 
-def _against_others(rivals: Sequence[dict[str, Any]], tied: Sequence[dict[str, Any]], called: dict[Choice, str]) -> list[str]:
-    if not rivals:
+def _against_others(
+    others: Sequence[dict[str, Any]], tied: Sequence[dict[str, Any]], called: dict[Choice, str], *, compared: bool
+) -> list[str]:
+    if not compared:
         return []
     sentences = ["It was chosen by its score on the valid split; the test split had no part in the choice."]
     if tied:
         names = [" ".join(filter(None, (_called(row, "b_", called), row["b_regime"], choice_of(row, "b_").kept.words))) for row in tied]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         sentences.append(f"Not distinguishable from it on this test split: {shown}.")
-    ahead = [row for row in rivals if row["ci_low"] is not None and row["ci_low"] > 0]
+    ahead = [row for row in others if row["ci_low"] is not None and row["ci_low"] > 0]
     if ahead:
         sentences.append(
             f"{len(ahead)} other choice{'s' if len(ahead) > 1 else ''} did better on test than this one, beyond chance: valid and test disagree, so look at both."
@@ -210,7 +225,8 @@ def _with_most_background(comparisons: Sequence[dict[str, Any]], question: str, 
 
 def _separation(best: Candidate, comparisons: Sequence[dict[str, Any]]) -> list[str]:
     rows = [r for r in comparisons if r["question"] == "tuning" and r["metric"] == "separation_auroc" and choice_of(r, "b_") == best.choice]
-    return [f"Background against calls in its embedding: AUROC {r['b_value']:.3f}, {r['a_value']:.3f} before tuning." for r in rows[:1]]
+    before = "before tuning" if regime_of(best.regime).tunes else "in the encoder's own embedding"
+    return [f"Background against calls in its embedding: AUROC {r['b_value']:.3f}, {r['a_value']:.3f} {before}." for r in rows[:1]]
 
 
 def _study(comparisons: Sequence[dict[str, Any]], metric: str, called: dict[Choice, str]) -> list[str]:
@@ -225,6 +241,30 @@ def _study(comparisons: Sequence[dict[str, Any]], metric: str, called: dict[Choi
     unlike = any(r["b_encoder"].endswith(":random") for r in rows)
     note = "; the study tuned networks pretrained on images, so random ones illustrate its question and do not repeat it" if unlike else ""
     return [f"The study's question here: {'; '.join(sentences)}{note}."] if sentences else []
+
+
+def _tuned_before(candidates: Sequence[Candidate], tuned: Mapping[str, Mapping[str, Any]], dataset: Dataset, folds: int) -> list[str]:
+    """Which encoders had been tuned on this very dataset before they were compared."""
+    sentences = []
+    for name in dict.fromkeys(candidate.encoder for candidate in candidates):
+        about = tuned.get(name) or {}
+        tunings = [one for one in (about, *about.get("before", [])) if one.get("dataset") and _changed(one.get("regime"))]
+        mark = dataset.fingerprint() if tunings else ""
+        here = [one for one in tunings if one.get("dataset_fingerprint") == mark or (one.get("source") or "") == dataset.source]
+        if not here:
+            continue
+        other = folds > 1 or any(one.get("dataset_fingerprint") != mark for one in here)
+        leaked = ", and its test windows may have been among those it was trained on" if other else ""
+        sentences.append(f"{name} was itself tuned on this dataset: its scores are not those of an untouched encoder{leaked}.")
+    return sentences
+
+
+def _changed(regime: str | None) -> bool:
+    """Whether an encoder tuned so has another embedding than before; a head beside it changes nothing."""
+    try:
+        return regime is None or regime_of(regime).changes_embedding
+    except CallspaceError:  # a regime of another version
+        return True
 
 
 def _caveats(candidates: Sequence[Candidate], dataset: Dataset, *, unsure: bool) -> list[str]:

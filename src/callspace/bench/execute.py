@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from callspace.adaptation.background import CLEAN_ALL, policy_of, without_background
+from callspace.adaptation.checkpoint import forget
 from callspace.adaptation.finetune import finetune
 from callspace.adaptation.regimes import regime_of
 from callspace.bench.plan import Cell, Reading
@@ -141,6 +142,7 @@ def run_cell(
         found.predictions.append(predictions_of_head(dataset, tuned, *_of_test(dataset, vectors), protocol.label_rule))
         tuned.card["scores"] = tuned_scores(dataset, tuned, vectors=vectors, n_bootstrap=protocol.bootstrap)
         tuned.save(part / "encoder")
+        forget(_state_of(run, cell))
     if not regime.head or regime.changes_embedding:  # a head leaves the embedding as it is: its structure is the frozen one's
         _judge(found, cell, vectors, dataset, protocol, progress)
     predictions = _joined(found.predictions)
@@ -178,7 +180,9 @@ def _described(cell: Cell, dataset: Dataset, encoder: Encoder, protocol: Protoco
     }
 
 
-def _fit(run: Path, cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protocol: Protocol, device: str | None, progress: Progress) -> Encoder:
+def _fit(
+    run: Path, cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protocol: Protocol, device: str | None, progress: Progress
+) -> Encoder:
     policy = policy_of(cell.background, cell.policy)
     probe = not regime_of(cell.regime).tunes or protocol.recipe.probe_first or bool(regime_of(cell.regime).recipe.get("probe_first"))
     return finetune(
@@ -189,12 +193,18 @@ def _fit(run: Path, cell: Cell, dataset: Dataset, frozen: FrozenEncoder, protoco
         cell.seed,
         recipe=protocol.recipe_for(frozen.encoder.spec.name),
         trials=protocol.trials if regime_of(cell.regime).tunes else 0,
+        fixed=protocol.fixed,
         devices=protocol.devices,
         embeddings=frozen.embeddings(cell) if probe or policy.plain.kind == "hard" else None,
         device=device,
-        checkpoint=run / "fits" / f"{cell.name}.pt",
+        checkpoint=_state_of(run, cell),
         progress=progress,
     )
+
+
+def _state_of(run: Path, cell: Cell) -> Path:
+    """Where a fit's state lies while it is at work."""
+    return run / "fits" / f"{cell.name}.pt"
 
 
 def _history(cell: Cell, tuned: Encoder) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from callspace.adaptation.background import CLEAN_ALL
 from callspace.bench.bench import DEFAULT_ENCODERS, bench, default_folder
 from callspace.bench.choice import choice_of
 from callspace.bench.published import published, study_dataset
@@ -312,8 +313,11 @@ def correlations(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     dict
         ``published``: our NMI with the published one; ``use``: NMI with the main score (accuracy of clips, mAP of soundscapes). Of each, by
         space: ``overall`` over all cells, and ``within``, the mean of the datasets' own; each a `Correlation` as a dictionary, or None where
-        there are too few cells (three, or three in one dataset) or one of the two does not vary.
+        there are too few cells (three, or three in one dataset) or one of the two does not vary. Of a dataset, what was judged on test windows
+        without background (``clean-all``) counts only where all was.
     """
+    whole = {row["dataset"] for row in rows if row["policy"] != CLEAN_ALL}
+    rows = [row for row in rows if row["policy"] != CLEAN_ALL or row["dataset"] not in whole]
     found: dict[str, Any] = {}
     for question, x, y in (("published", "nmi", "published_nmi"), ("use", "nmi", "value")):
         spaces = list(dict.fromkeys(row["space"] for row in rows if row.get("space")))

@@ -35,6 +35,12 @@ PLAN = pa.schema(
 )
 
 
+_SAID_OF_CLEAN = (
+    "Background policy clean-all: background is left out of train, valid and test, as in the study. Its scores are of other test "
+    "windows and are not compared with the others'; whether background is told from calls is then not measured."
+)
+
+
 class Reading(NamedTuple):
     """Where in an encoder an embedding is read, how it is pooled, and what to call that: nothing, where it is the encoder's own way."""
 
@@ -136,7 +142,7 @@ def make_plan(
         Where each encoder's embeddings are read: a cell each.
     """
     check_factors(encoders, regimes, background, clean_all_allowed=protocol.clean_all)
-    policies, notes = _policies(dataset, [parse_policy(policy, clean_all_allowed=True) for policy in background])
+    policies, notes = _policies(dataset, [parse_policy(policy, clean_all_allowed=True) for policy in background], folds)
     asked = [regime_of(regime) for regime in dict.fromkeys(check_regime(regime) for regime in regimes)]
     if (still := [name for name in dict.fromkeys(encoders) if not trainable[name]]) and any(regime.tunes for regime in asked):
         rest = ", ".join(regime.name for regime in asked if not regime.tunes)
@@ -185,28 +191,50 @@ def _judged_frozen(policies: Sequence[BackgroundPolicy]) -> list[BackgroundPolic
     return [*([BackgroundPolicy()] if len(clean) < len(policies) else []), *clean]
 
 
-def _policies(dataset: Dataset, given: Sequence[BackgroundPolicy]) -> tuple[list[BackgroundPolicy], list[str]]:
-    """The policies that differ on this dataset, and sentences on those that keep all, nothing, or what another keeps."""
+def _policies(dataset: Dataset, given: Sequence[BackgroundPolicy], folds: Sequence[int | None]) -> tuple[list[BackgroundPolicy], list[str]]:
+    """The policies that differ on this dataset, whichever fold is tested, and sentences on those that keep all, nothing, or what another keeps."""
     if dataset.task == "classification":
         said = ["Clips have no background windows: --background does not apply."] if [p.text for p in given] != ["1"] else []
         return [BackgroundPolicy()], said
-    train = dataset.counts()["train"]
-    background, labelled = train["background"], train["windows"] - train["background"]
+    counts = [(dataset if fold is None else dataset.with_test_fold(fold)).counts() for fold in folds]
+    if not any(split["background"] for own in counts for split in own.values()):
+        return _without_any(given)
+    trains = [(own["train"]["background"], own["train"]["windows"] - own["train"]["background"]) for own in counts]
+    if not any(background for background, _ in trains):
+        return _without_any(given, clean_differs=True)
+    background, labelled = trains[0]
+    plain = {policy.plain for policy in given}
+    left_out = set()
     said = []
     for policy in dict.fromkeys(given):
         kept = policy.kept(background, labelled)
-        if policy.plain != policy:
+        whole = BackgroundPolicy(as_class=policy.as_class)
+        if policy.kind == "ratio" and whole in plain and all(policy.kept(*train) == train[0] for train in trains):
+            left_out.add(policy)
+            said.append(
+                f"Background policy {policy.text} keeps all {background:,} background windows of train, as {whole.text} does: left out."
+            )
+        elif policy.as_class and not any(policy.kept(*train) for train in trains):
+            left_out.add(policy)
+            said.append(f"Background policy {policy.text} keeps no background window that the class could be learnt from: left out.")
+        elif policy.plain != policy:
             said.append(f"Background policy {policy.text} is {policy.plain.text}: there is nothing to choose among.")
         elif policy.kind == "ratio" and kept == background:
             said.append(f"Background policy {policy.text} keeps all {background:,} background windows of train, as 1 does.")
         elif policy.amount and not kept:
             said.append(f"Background policy {policy.text} keeps none of the {background:,} background windows of train.")
     if any(policy.kind == CLEAN_ALL for policy in given):
-        said.append(
-            "Background policy clean-all: background is left out of train, valid and test, as in the study. Its scores are of other test "
-            "windows and are not compared with the others'; whether background is told from calls is then not measured."
-        )
-    return list(dict.fromkeys(policy.plain for policy in given)), said
+        said.append(_SAID_OF_CLEAN)
+    return list(dict.fromkeys(policy.plain for policy in given if policy not in left_out)), said
+
+
+def _without_any(given: Sequence[BackgroundPolicy], *, clean_differs: bool = False) -> tuple[list[BackgroundPolicy], list[str]]:
+    """The one policy there is where train has no background; ``clean-all`` beside it, where valid or test has some."""
+    clean = [policy for policy in dict.fromkeys(given) if policy.kind == CLEAN_ALL and clean_differs]
+    rest = [policy for policy in given if policy not in clean]
+    said = ["Train has no background windows: every background policy is the same, and 1 stands for them."]
+    said = said if rest and set(rest) != {BackgroundPolicy()} else []
+    return [*([BackgroundPolicy()] if rest else []), *clean], said + [_SAID_OF_CLEAN] * len(clean)
 
 
 def _named(cell: Cell, data: tuple[str, str], protocol: Protocol, source: str) -> Cell:

@@ -62,7 +62,9 @@ class _Training(BaseModel):
     def recipe(self, name: str) -> Recipe:
         """The recipe that all encoders without rates of their own have."""
         return Recipe(
-            name=name, learning_rates=tuple(self.learning_rates), **self.model_dump(exclude={"learning_rates", "learning_rates_of", "trials", "devices"})
+            name=name,
+            learning_rates=tuple(self.learning_rates),
+            **self.model_dump(exclude={"learning_rates", "learning_rates_of", "trials", "devices"}),
         )
 
 
@@ -106,6 +108,8 @@ class Protocol:
         Of a search for a better recipe than `recipe`, judged on valid; 0 for none.
     devices : int
         How many share each batch.
+    fixed : tuple[str, ...]
+        Entries of the training recipe that were changed on purpose: a search leaves them as they are.
     layers : dict
         Where embeddings are read when the user names no layer, by encoder or family.
     clean_all : bool
@@ -135,6 +139,7 @@ class Protocol:
     deviations: tuple[str, ...] = ()
     trials: int = 0
     devices: int = 1
+    fixed: tuple[str, ...] = ()
 
     def layer_for(self, encoder: str, family: str = "") -> str | None:
         """Where the protocol reads an encoder: by its full name, without ``:random``, or by its family; None for its own default."""
@@ -184,7 +189,12 @@ def load_protocol(name: str | Path, changes: Sequence[str] = ()) -> Protocol:
         raise CallspaceError(f"protocol '{name}' is not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise CallspaceError(f"protocol '{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        place = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            if isinstance(first["input"], dict) and first["input"]:
+                place += f".{next(iter(first['input']))}"
+            raise CallspaceError(f"protocol '{name}': {_no_entry(place)}") from None
+        raise CallspaceError(f"protocol '{name}': {place}: {first['msg']}") from None
     for space in file.spaces:
         parse_space(space)
     if unknown := [clusterer for clusterer in file.clusterers if clusterer not in CLUSTERERS]:
@@ -208,6 +218,7 @@ def load_protocol(name: str | Path, changes: Sequence[str] = ()) -> Protocol:
         recipe=training.recipe(file.name),
         trials=training.trials,
         devices=training.devices,
+        fixed=tuple(change.partition("=")[0].strip().removeprefix("training.") for change in changes),
         rates_of={key: tuple(rates) for key, rates in training.learning_rates_of.items()},
         text=text,
         first_seed=file.first_seed,
@@ -245,6 +256,22 @@ def _check_layers(file: _File, name: str | Path) -> None:
     families = {where.partition(":")[0] for where in FAMILIES}
     if unknown := [key for key in file.layers if key not in families and not is_known(key)]:
         raise CallspaceError(f"protocol '{name}': layers.{unknown[0]}: there is no encoder and no family of encoders of that name")
+
+
+def _no_entry(place: str) -> str:
+    """That there is no such entry, and which was meant: one of that name in the other section, or else one that is spelt alike."""
+    from difflib import get_close_matches
+
+    own = [name for name in _File.model_fields if name != "training"]
+    entries = [*own, *(f"training.{name}" for name in _Training.model_fields)]
+    by_key: dict[str, list[str]] = {}
+    for entry in entries:
+        by_key.setdefault(entry.rpartition(".")[2], []).append(entry)
+    alike = get_close_matches(place.rpartition(".")[2], by_key, n=1, cutoff=0.7)
+    if alike:
+        return f"there is no entry '{place}' in a protocol; did you mean {' or '.join(by_key[alike[0]])}?"
+    there = entries[len(own) :] if place.startswith("training.") else [*own, "those of training"]
+    return f"there is no entry '{place}' in a protocol; there are {', '.join(there)}"
 
 
 def changed(text: str, change: str) -> str:

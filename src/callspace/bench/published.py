@@ -46,6 +46,8 @@ PUBLISHED = pa.schema(
 #: Our metric for each of the published columns.
 _METRICS = {"nmi": "nmi", "ari": "ari", "silhouette": "silhouette_clusters"}
 _PREFIX = "beans/"
+_FOLDED = ("Fold ", "Each of the ")
+_SET_ASIDE = "scores do not compare with published ones"
 
 
 class Published(NamedTuple):
@@ -134,17 +136,58 @@ def differs(protocol: Protocol, dataset: Dataset, encoders: Sequence[Mapping[str
 
     `encoders` are those of the provenance: of weights that were given as a file, only a checksum tells whether they are the published ones.
     """
+    return [*_run_differs(protocol, dataset, encoders), *_readings_differ(protocol, encoders).values()]
+
+
+def _run_differs(protocol: Protocol, dataset: Dataset, encoders: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The reasons that hold for every number of a run."""
     reasons = []
     if not protocol.deviations:
         reasons.append(f"another protocol ('{protocol.name}', not 'paper')")
     elif protocol.name != "paper":
         reasons.append(f"entries of the protocol were changed ('{protocol.name}')")
-    if any("not BEANS's" in note for note in dataset.notes):
-        reasons.append("another split than BEANS's")
+    # What the readers say where windows, or their splits, are made otherwise than BEANS has them.
+    noted = any("not BEANS's" in note or note.startswith(_FOLDED) for note in dataset.notes)
+    if noted or any(_SET_ASIDE in warning for warning in dataset.warnings):
+        reasons.append("another split than BEANS's, or other windows")
+    if dataset.shots is not None:
+        reasons.append(f"{dataset.shots[0]} training windows a label, not all")
+    if dataset.speed != 1:
+        reasons.append(f"sound heard at a speed of {dataset.speed:g}")
+    if dataset.band:
+        reasons.append("windows filtered to their annotations' frequencies")
+    usual = _usual_rate_hz(dataset)
+    if usual is not None and dataset.speed == 1 and dataset.sample_rate_hz != usual:
+        reasons.append(f"a sample rate of {dataset.sample_rate_hz:,} Hz, not BEANS's {usual:,} Hz")
     given = dict.fromkeys(encoder["name"] for encoder in encoders if (encoder.get("origin") or {}).get("kind") == "file")
     if given:
         reasons.append(f"the weights of {', '.join(given)} are a file that is not known to be the published one")
     return reasons
+
+
+def _usual_rate_hz(dataset: Dataset) -> int | None:
+    """The sample rate that BEANS states for a dataset; None for one that is not BEANS's."""
+    from callspace.datasets.beans.facts import facts_of
+
+    name = study_dataset({"source": dataset.source})
+    return None if name is None else facts_of(name).sample_rate_hz
+
+
+def _readings_differ(protocol: Protocol, encoders: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], str]:
+    """For each reading (encoder, layer, pooling) of the study's encoders that is not the protocol's own: that it is none."""
+    from callspace.encoders.registry import spec
+
+    theirs = {encoder for _, encoder, _ in published_table()}
+    found = {}
+    for encoder in encoders:
+        name, layer, pool = (encoder.get(part) for part in ("name", "layer", "pool"))
+        if name not in theirs or layer is None or pool is None:
+            continue
+        known = spec(name)
+        own = protocol.layer_for(known.name, known.family) or known.layers[0], known.pools[0]
+        if (layer, pool) != own:
+            found[name, layer, pool] = f"{name} read at {layer} ({pool}), not at {own[0]} ({own[1]})"
+    return found
 
 
 def write_published(folder: Path, dataset: Dataset, protocol: Protocol, encoders: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
@@ -158,7 +201,9 @@ def write_published(folder: Path, dataset: Dataset, protocol: Protocol, encoders
     name = study_dataset(read_json(folder / "dataset.json"))
     rows: Sequence[dict[str, Any]] = []
     if name is not None:
-        rows = compare(name, read_parquet(folder / "summary.parquet").to_pylist(), comparable=not differs(protocol, dataset, encoders))
+        rows = compare(name, read_parquet(folder / "summary.parquet").to_pylist(), comparable=not _run_differs(protocol, dataset, encoders))
+        otherwise = _readings_differ(protocol, encoders)
+        rows = [row | {"comparable": row["comparable"] and (row["encoder"], row["layer"], row["pool"]) not in otherwise} for row in rows]
     if rows:
         write_csv(from_rows(rows, PUBLISHED), path)
     else:

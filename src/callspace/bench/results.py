@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from callspace.bench.execute import HISTORY, cell_folder, read_cell
 from callspace.bench.plan import Cell, Choice
 from callspace.bench.protocols import Protocol
 from callspace.datasets import Dataset
+from callspace.embedding.embed import tuned_on
+from callspace.encoders.load import saved_folder
+from callspace.encoders.registry import is_known
 from callspace.evaluation.averages import Average, average, difference
 from callspace.evaluation.scores import Key
 from callspace.tables import COMPARISONS, SUMMARY, from_rows, read_json, read_parquet, write_csv, write_json, write_parquet
@@ -82,8 +85,8 @@ def write_results(
     write_parquet(from_rows(comparisons, COMPARISONS), folder / "comparisons.parquet")
     write_csv(from_rows(comparisons, COMPARISONS), folder / "comparisons.csv")
     folds = len({cell.fold for cell in cells})
-    tested = "on the test split" if folds == 1 else f"on average over {folds} folds, each the test split once"
-    chosen = choose(candidates, comparisons, dataset, main_metric(dataset.task), encoders, tested=tested)
+    tuned = _tuned_before({cell.encoder for cell in cells})
+    chosen = choose(candidates, comparisons, dataset, main_metric(dataset.task), encoders, folds=folds, tuned=tuned)
     kept = [
         path
         for path in (
@@ -92,6 +95,13 @@ def write_results(
         if path.exists()
     ]
     write_json(chosen | {"tuned_encoder": kept[0].relative_to(folder).as_posix() if kept else None}, folder / "choice.json")
+
+
+def _tuned_before(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the encoders that are folders were tuned on, by what the user calls them."""
+    folders = {name: saved_folder(name) for name in names if not is_known(name)}
+    cards = {name: read_json(folder / "card.json")["card"] for name, folder in folders.items() if folder is not None}
+    return {name: found for name, card in cards.items() if (found := tuned_on(card)) is not None}
 
 
 def keep_best_encoder(folder: Path, cells: Sequence[Cell]) -> Path | None:
@@ -182,6 +192,14 @@ def _candidate(
 
 
 def _comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: Dataset, protocol: Protocol) -> Iterator[dict[str, Any]]:
+    for question, a, b in _pairs(averages, candidates):
+        for key_a, key_b in _keys_compared(question, a, b, dataset.task, protocol):
+            if key_a in averages[a] and key_b in averages[b]:
+                yield _comparison(dataset.name, question, a, b, averages[a][key_a], averages[b][key_b], key_b)
+
+
+def _pairs(averages: Collection[Choice], candidates: Sequence[Candidate]) -> list[tuple[str, Choice, Choice]]:
+    """The questions, and for each the choices of which the second is compared with the first."""
     pretraining = {c.choice: c.pretraining for c in candidates}
     pairs: list[tuple[str, Choice, Choice]] = []
     for choice in averages:
@@ -192,7 +210,8 @@ def _comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: D
             pairs.append(("background", whole, choice))
     # The study's first question: a frozen network from sound against a tuned one that never heard any; each read in its own default way.
     read_otherwise = {c.choice for c in candidates if c.reading}
-    asked = [choice for choice in averages if choice not in read_otherwise]
+    # What was tuned before the bench is neither of the two.
+    asked = [choice for choice in averages if choice not in read_otherwise and is_known(choice.encoder)]
     pairs += [
         ("study", a, b)
         for a in asked
@@ -203,13 +222,10 @@ def _comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: D
     best = best_of(candidates)
     if best is not None:
         pairs += [("best", best.choice, other) for other in averages if other != best.choice and other.clean == best.choice.clean]
-    for question, a, b in pairs:
-        for key_a, key_b in _keys_compared(question, a, b, dataset.task, protocol):
-            if key_a in averages[a] and key_b in averages[b]:
-                yield _comparison(dataset.name, question, a, b, averages[a][key_a], averages[b][key_b], key_b)
+    return pairs
 
 
-def _with_most_background(choice: Choice, averages: Averages) -> Choice | None:
+def _with_most_background(choice: Choice, averages: Collection[Choice]) -> Choice | None:
     """The same encoder in the same regime with the largest share of background that was tried; none where the test windows are others."""
     if choice.clean or choice.regime == "frozen":
         return None

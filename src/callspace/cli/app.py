@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from callspace.cli import bench, datasets, demo, doctor, embed, evaluate, finetune, models, report
 
 __all__ = ["app"]
 
+#: What keeps what it has done so far from the start; `finetune` looks what there is.
+_GOES_ON = ("bench", "embed")
+
+
+class _Commands(TyperGroup):
+    """Says what becomes of a command that is interrupted (Ctrl-C); the exit code is 130, as shells have it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            goes_on = ctx.invoked_subcommand in _GOES_ON
+            typer.echo("Interrupted" + (": the same command goes on where it was." if goes_on else "."), err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="callspace",
+    cls=_Commands,
     help="Judge audio embeddings on your own animal-sound recordings: many encoders, frozen and tuned, with background as an experiment.",
     no_args_is_help=True,
     add_completion=False,

@@ -9,7 +9,7 @@ import typer
 
 __all__ = ["demo"]
 
-ENCODERS = ("mfcc", "alexnet:random", "resnet18:random")
+ENCODERS = ("mfcc", "resnet18:random", "callspace-small:random", "callspace-small")
 
 
 def demo(
@@ -24,7 +24,8 @@ def demo(
 
     progress = terminal_progress()
     progress.say(
-        "The built-in soundscapes: invented species, made from a seed. Nothing is downloaded; the networks start from random weights."
+        "The built-in soundscapes: invented species, made from a seed. Nothing is downloaded: callspace-small comes with callspace, pretrained on "
+        "other invented sounds; NAME:random starts from random weights."
     )
     dataset = load_dataset("demo", progress=progress)
     run = bench(

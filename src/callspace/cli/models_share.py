@@ -53,7 +53,7 @@ def export(
     typer.echo(
         f"  checked  with ONNX Runtime: within {found['error']:.1g} of the encoder's own answers (allowed: 1e-4 of the greatest value)"
     )
-    typer.echo(f"  use      callspace embed DATA --encoder {onnx}")
+    typer.echo(f"  use      callspace embed DATA --encoder {onnx} --window {found['samples'] / found['sample_rate_hz']:g} --out store")
 
 
 def push(

@@ -57,15 +57,19 @@ def _print(rows: list[tuple[str, str]]) -> None:
 def _tuned(folder: Path) -> list[tuple[str, str]]:
     """What its card says of a tuned encoder, and what holds for the weights that it started from."""
     from callspace.encoders.licences import meaning
+    from callspace.encoders.model_cards import earlier
     from callspace.encoders.saved import load_saved, network_file
 
     encoder = load_saved(folder)
-    spec, head = encoder.spec, encoder.head
+    spec, head, card = encoder.spec, encoder.head, encoder.card
+    pool = f"pool {encoder.pool}" if encoder.pooler is None else "learnt pooling"
+    tunings = [*earlier(card), *([f"{card['dataset']} ({card.get('regime')})"] if card.get("dataset") else [])]
     rows = [
-        ("encoder", f"{folder}, tuned from {spec.name}" if encoder.card else f"{folder}, saved from {spec.name}"),
+        ("encoder", f"{folder}, tuned from {spec.name}" if card else f"{folder}, saved from {spec.name}"),
+        *([("tuned on", ", then ".join(tunings))] if tunings else []),
         ("sample rate", rate_text(spec)),
         ("window", _window(spec)),
-        ("embedding", f"{spec.embedding_dim} dimensions (layer {encoder.layer}, pool {encoder.pool})"),
+        ("embedding", f"{spec.embedding_dim} dimensions (layer {encoder.layer}, {pool})"),
         ("front end", spec.front_end),
         ("head", "none" if head is None else f"{len(encoder.labels or [])} labels: {', '.join(encoder.labels or [])}"),
         ("weights", f"here: {network_file(folder)}"),
@@ -93,10 +97,19 @@ def _about(spec: EncoderSpec) -> list[tuple[str, str]]:
         ("layers", spec.layers[0] + default + ", ".join(spec.layers[1:]) + (f" (dimensions: {dims})" if dims else "")),
         ("pools", ", ".join(spec.pools)),
         ("front end", spec.front_end + (f" (of {', '.join(spec.front_ends)})" if len(spec.front_ends) > 1 else "")),
-        ("regimes", "frozen, linear, full" if spec.trainable else "frozen, linear (the network can't be tuned)"),
+        ("regimes", _regimes(spec)),
     ]
     rows += [("note", spec.remarks)] if spec.remarks else []
     return rows
+
+
+def _regimes(spec: EncoderSpec) -> str:
+    from callspace.adaptation.regimes import REGIMES
+
+    if spec.trainable:
+        return ", ".join(REGIMES)
+    probes = [f"{name} (where it gives frames)" if name == "attentive" else name for name, regime in REGIMES.items() if not regime.tunes]
+    return f"{', '.join(probes)}; the network can't be tuned"
 
 
 def _weights(entry: Entry, name: str) -> list[tuple[str, str]]:

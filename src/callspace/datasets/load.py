@@ -65,7 +65,7 @@ def load_dataset(
         A folder of class folders, or one laid out as on Hugging Face (Parquet, or a metadata table beside recordings); a table (CSV,
         TSV, Parquet, JSON Lines, Excel) with a row a clip; a folder of soundscapes, with `annotations`; a file of annotations that
         names its recordings; ``"hf:ID"``, a dataset on Hugging Face; ``"beans/NAME"``, one of BEANS's; or a built-in set: ``"demo"``
-        (soundscapes) or ``"demo-clips"``.
+        (soundscapes) or ``"demo-clips"``, with a number of recordings behind it where it shall be another size: ``"demo:120"``.
     annotations : path, optional
         A file of annotations, or a folder of such: a table with a row an annotation (path, onset_s, offset_s, label), Raven selection
         tables, Audacity labels, or another format in `formats.FORMATS`.
@@ -215,7 +215,7 @@ def check_source(source: str | os.PathLike[str], annotations: str | os.PathLike[
         With a near name, where there is one.
     """
     path = Path(source).expanduser()
-    elsewhere = str(source) in _BUILT_IN or str(source).startswith((_BEANS, _HUGGING_FACE))
+    elsewhere = _built_in_name(str(source)) is not None or str(source).startswith((_BEANS, _HUGGING_FACE))
     if elsewhere and not path.exists():
         if annotations is not None:
             raise CallspaceError(f"'{source}' has annotations of its own: leave out --annotations")
@@ -276,14 +276,25 @@ def _without_a_lone_split(annotations: pa.Table, findings: Findings) -> pa.Table
     return annotations.set_column(place, "split", pa.nulls(len(annotations), pa.string()))
 
 
+def _built_in_name(source: str) -> tuple[str, int | None] | None:
+    """The built-in set that is meant, and how many recordings it shall have: ``demo``, ``demo:120``; None for anything else."""
+    name, colon, count = source.partition(":")
+    if name not in _BUILT_IN or (colon and not (count.isdecimal() and int(count))):
+        return None
+    return name, int(count) if colon else None
+
+
 def _built_in(name: str, options: DatasetOptions, confound: float, progress: Progress) -> Dataset:
     from dataclasses import replace
 
     from callspace.datasets.synthetic import built_in
 
-    folder = built_in(_BUILT_IN[name], seed=options.seed, confound=confound, progress=progress)
+    found = _built_in_name(name)
+    assert found is not None
+    task = _BUILT_IN[found[0]]
+    folder = built_in(task, seed=options.seed, n_recordings=found[1], confound=confound, progress=progress)
     extra: dict[str, Any] = {"name": name, "source": f"built-in ({folder.name})"}
-    if _BUILT_IN[name] == "classification":
+    if task == "classification":
         from callspace.datasets.clips import read_clip_table
 
         return replace(read_clip_table(folder / "clips.csv", options, progress), **extra)

@@ -17,7 +17,7 @@ from callspace.encoders.licences import notice
 from callspace.errors import CallspaceError
 from callspace.progress import SILENT, Progress
 
-__all__ = ["SHARD_ROWS", "describe_encoder", "embed", "embed_layers"]
+__all__ = ["SHARD_ROWS", "describe_encoder", "embed", "embed_layers", "tuned_on"]
 
 SHARD_ROWS = 512
 
@@ -170,11 +170,27 @@ def describe_encoder(encoder: Encoder) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in encoder.parameters()),
         "weights": spec.weights.url if spec.weights else None,
         "origin": encoder.origin,
+        "tuned_on": tuned_on(encoder.card),
         "licence": spec.weights.licence if spec.weights else None,
         "licence_notice": notice(spec),
         "note": spec.remarks,
         "citation": spec.citation,
     }
+
+
+def tuned_on(card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a tuned encoder was tuned on, by its card: ``dataset``, ``source``, ``dataset_fingerprint`` and ``regime``.
+
+    Where it had been tuned before that, ``before`` has the same of each earlier time. None for an encoder that was never tuned.
+    """
+    if not card.get("dataset"):
+        return None
+    earlier = [_tuning(one) for one in card.get("before") or []]
+    return _tuning(card) | ({"before": earlier} if earlier else {})
+
+
+def _tuning(card: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: card.get(name) for name in ("dataset", "source", "dataset_fingerprint", "regime")}
 
 
 def _shards(rows: Sequence[int]) -> list[list[int]]:

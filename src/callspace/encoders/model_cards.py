@@ -13,7 +13,7 @@ from typing import Any
 from callspace.encoders.contract import Encoder
 from callspace.encoders.licences import meaning, notice
 
-__all__ = ["hub_licence", "model_card"]
+__all__ = ["earlier", "hub_licence", "model_card"]
 
 #: The hub's identifiers, by what licences are called.
 _HUB_LICENCES = {
@@ -26,12 +26,6 @@ _HUB_LICENCES = {
     r"gpl-?v?3(\.0)?(-or-later|-only)?": "gpl-3.0",
 }
 _MOST_LABELS, _MOST_TRIALS = 300, 20
-_REGIMES = {
-    "linear": "a linear head on the frozen encoder",
-    "full": "the whole encoder and a linear head were trained",
-    "last": "its last blocks and a linear head were trained",
-    "lora": "low-rank adapters (merged into the weights) and a linear head were trained",
-}
 
 
 def model_card(encoder: Encoder, card: Mapping[str, Any]) -> str:
@@ -121,7 +115,8 @@ def _facts(encoder: Encoder, card: Mapping[str, Any]) -> Iterable[tuple[str, str
     yield "sample rate", f"{encoder.sample_rate_hz:,} Hz; other recordings are resampled to it"
     if card.get("window_s"):
         yield "window", f"{_value(card['window_s'])} s" + _heard(card)
-    yield "embedding", f"{spec.embedding_dim} numbers a window (layer {encoder.layer}, pool {encoder.pool}, front end {spec.front_end})"
+    pool = f"pool {encoder.pool}" if encoder.pooler is None else "learnt pooling"
+    yield "embedding", f"{spec.embedding_dim} numbers a window (layer {encoder.layer}, {pool}, front end {spec.front_end})"
     yield "fingerprint", f"`{encoder.fingerprint()}`"
 
 
@@ -169,18 +164,14 @@ def _made(card: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if card.get("dataset"):
         fingerprint = card.get("dataset_fingerprint")
         yield "dataset", _plain(card["dataset"]) + (f", fingerprint `{fingerprint}`" if fingerprint else "")
+    if before := earlier(card):
+        yield "tuned before on", _plain(", then ".join(before))
     if regime := card.get("regime"):
-        about = _REGIMES.get(str(regime).partition(":")[0])
-        yield "regime", _plain(regime) + (f": {about}" if about else "")
-    if card.get("background") is not None:
-        kind = card.get("policy") or "share"
-        amount = _value(card["background"])
-        yield "background of train", f"{amount} kept" if kind == "share" else f"{_plain(kind)} {amount}"
-    recipe = card.get("recipe_fields") or card.get("recipe")
-    if isinstance(recipe, dict):
-        yield "recipe", ", ".join(f"{key} {_value(value)}" for key, value in recipe.items())
-    elif recipe:
-        yield "recipe", _plain(recipe)
+        about = card.get("regime_about")
+        yield "regime", _plain(regime) + (f": {_plain(about)}" if about else "")
+    if words := card.get("background_words"):
+        yield "background", f"fitted {_plain(words)}"
+    yield from _recipe(card)
     if card.get("seed") is not None:
         yield "seed", str(card["seed"])
     if isinstance(chosen := card.get("chosen"), dict) and chosen:
@@ -192,17 +183,38 @@ def _made(card: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "made with", ", ".join(f"{_plain(name)} {_plain(value)}" for name, value in versions.items())
 
 
+def earlier(card: Mapping[str, Any]) -> list[str]:
+    """The tunings before the last: 'pond (lora)', the first one first."""
+    found = card.get("before")
+    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [f"{row.get('dataset')}" + (f" ({row['regime']})" if row.get("regime") else "") for row in rows if row.get("dataset")]
+
+
+def _recipe(card: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """The entries that were read; nothing for a fit that read none, whatever recipe was given."""
+    fields = card.get("recipe_fields")
+    if isinstance(fields, dict):
+        if said := ", ".join(f"{_plain(key)} {_value(value)}" for key, value in fields.items()):
+            yield "recipe", said
+    elif card.get("recipe"):
+        yield "recipe", _plain(card["recipe"])
+
+
 def _scores(card: Mapping[str, Any]) -> str:
     rows = []
     scores = card.get("scores")
-    for score in scores if isinstance(scores, list) else []:
+    found = scores if isinstance(scores, list) else []
+    by_class = any(score.get("class") is not None for score in found)
+    for score in found:
         low, high = score.get("ci_low"), score.get("ci_high")
         interval = "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
-        cells = [_plain(score.get("split", "")), _plain(score.get("metric", "")), _number(score.get("value"))]
-        rows.append([*cells, interval, _value(score.get("n", ""))])
+        label = "all" if score.get("class") is None else _code(str(score["class"]))
+        cells = [_plain(score.get("split", "")), *([label] if by_class else []), _plain(score.get("metric", ""))]
+        rows.append([*cells, _number(score.get("value")), interval, _value(score.get("n", ""))])
     if rows:
         words = "" if all(row[0] == "test" for row in rows) else "\n\nThe encoder was chosen on valid, so its scores there are flattering."
-        return "## Scores\n\n" + _grid(["split", "metric", "value", "95 % interval", "windows"], rows) + words
+        heads = ["split", *(["label"] if by_class else []), "metric", "value", "95 % interval", "windows"]
+        return "## Scores\n\n" + _grid(heads, rows) + words
     if card.get("valid_score") is None:
         return ""
     metric = {"map": "mean average precision"}.get(str(card.get("valid_metric")), str(card.get("valid_metric") or "score"))
@@ -221,7 +233,8 @@ def _use(encoder: Encoder, card: Mapping[str, Any]) -> str:
     lines[3] += f"  # {comment}"
     return (
         "## Use\n\nWith FOLDER the folder that holds this file:\n\n"
-        f"```sh\npip install callspace\ncallspace embed RECORDINGS --encoder FOLDER{window}\ncallspace models export FOLDER --onnx encoder.onnx\n```\n\n"
+        f"```sh\npip install callspace\ncallspace embed RECORDINGS --encoder FOLDER{window} --out store\n"
+        "callspace models export FOLDER --onnx encoder.onnx\n```\n\n"
         "```python\n" + "\n".join(lines) + "\n```\n\n"
         "On the Hugging Face hub, FOLDER is `hub:USER/NAME`. Weights are safetensors: nothing in the folder is executed."
     )

@@ -180,6 +180,10 @@ class Parts(nn.Module):
         hidden = self._run_steps(fronts.flatten(0, 1), steps[:blocks])
         return hidden.float().unflatten(0, fronts.shape[:2])
 
+    def between(self, hidden: Tensor, start: int, end: int) -> Tensor:
+        """From what goes into block `start` to what goes into block `end`, float32[batch, parts, ...] both; as `stem`, where that can be cut."""
+        return self._run_steps(hidden.flatten(0, 1), self._steps()[start:end]).float().unflatten(0, hidden.shape[:2])
+
     def rest(self, hidden: Tensor, blocks: int) -> Tensor:
         """From what goes into a block (`stem`) to the embeddings, float32[batch, embedding_dim], in the mode the encoder is in."""
         found = self._run_steps(hidden.flatten(0, 1), self._steps()[blocks:])

@@ -115,6 +115,7 @@ def _write_tensors(module: nn.Module, path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}, path)
+    path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone; the new folder has what the umask allows
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:

@@ -15,6 +15,7 @@ from callspace.report.words import (
     background_short,
     capital,
     contender_name,
+    count,
     listed,
     metric_name,
     ordered_regimes,
@@ -59,13 +60,14 @@ def background_section(run: Run) -> dict[str, Any] | None:
                 against = listed(list(dict.fromkeys(background_short(*background_of(row, "a_")) for row in own)), "or")
                 figures.append({"title": f"Minus the score at {against}, paired", "chart": forest(run, own, metric, _policy_name)})
         if figures:
-            panes.append({"label": short_metric(metric), "figures": figures, "caption": _caption(fitted, rows)})
+            pane = {"label": short_metric(metric), "figures": figures, "caption": _caption(fitted, rows)}
+            panes.append(pane | ({"table": verdicts} if (verdicts := _verdicts(run, rows, metric)) else {}))
     if not panes:
         return None
     lead = [
         "Only the background windows of the train split that an encoder was fitted on were varied: the test windows are the same for every "
         "policy, background included.",
-        *_verdicts(run),
+        *_summary(run),
     ]
     return {"id": "background", "title": "How much background should training keep?", "lead": lead, "panes": panes}
 
@@ -180,36 +182,55 @@ def _caption(fitted: Sequence[Contender], rows: Sequence[dict[str, Any]]) -> str
     return " ".join(parts)
 
 
-def _verdicts(run: Run) -> list[str]:
-    """For each score that is compared, whether the curves are flat: the least share of background against the largest, paired."""
-    sentences = []
-    for metric in switchable_metrics(run):
-        rows = [row for row in differences(run, "background", metric) if (row.get("b_policy") or "share") == "share"]
-        ends: dict[tuple[str, str], dict[str, Any]] = {}
-        for row in sorted(rows, key=lambda row: -(row["b_background"] or 0.0)):
-            ends[run.called(row, "b_"), row["b_regime"]] = row
-        if ends:
-            sentences.append(_verdict(metric, ends))
-    return sentences
+def _ends(run: Run, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each curve of shares, the paired difference of its least share of background and its largest; in the order of the figures."""
+    ends: dict[tuple[str, str], dict[str, Any]] = {}
+    shares = [row for row in rows if (row.get("b_policy") or "share") == "share"]
+    for row in sorted(shares, key=lambda row: -(row["b_background"] or 0.0)):
+        ends[run.called(row, "b_"), row["b_regime"]] = row
+    regimes = ordered_regimes(row["b_regime"] for row in shares)[::-1]
+    return sorted(ends.values(), key=lambda row: (regimes.index(row["b_regime"]), run.encoders.index(row["b_encoder"])))
+
+
+def _compared(ends: Sequence[dict[str, Any]]) -> tuple[str, str]:
+    """What the two ends are, in words: ``none`` and ``all``."""
+    least, most = (listed(list(dict.fromkeys(_amount(row[f"{side}background"]) for row in ends)), "or") for side in ("b_", "a_"))
+    return least, most
 
 
 def _amount(background: float) -> str:
     return {0.0: "none", 1.0: "all"}.get(background, share(background))
 
 
-def _verdict(metric: str, ends: dict[tuple[str, str], dict[str, Any]]) -> str:
-    bent, flat, unknown = [], [], []
-    for (encoder, regime), row in ends.items():
-        who = f"{short(encoder)} ({regime_name(regime)})"
+def _summary(run: Run) -> list[str]:
+    """In how many curves of the main score the least background is told from the largest amount."""
+    ends = _ends(run, differences(run, "background", run.main_metric))
+    if not ends:
+        return []
+    worse, better = (sum(clear(row) == sign for row in ends) for sign in (-1, 1))
+    least, most = _compared(ends)
+    metric = capital(metric_name(run.main_metric))
+    return [
+        f"{metric} with {least} of the background, against {most}: clearly lower in {worse or 'none'} of {count(len(ends), 'curve')}, clearly "
+        f"higher in {better or 'none'}."
+    ]
+
+
+def _verdicts(run: Run, rows: Sequence[dict[str, Any]], metric: str) -> dict[str, Any] | None:
+    """A table of whether each curve is flat: its least share of background against its largest, paired."""
+    ends = _ends(run, rows)
+    if not ends:
+        return None
+    several = len({run.called(row, "b_") for row in ends}) > 1
+    least, most = _compared(ends)
+    columns = [("Encoder", False)] * several + [("Regime", False), (f"{capital(short_metric(metric))}, {least} minus {most}", True)]
+    cells = []
+    for row in ends:
         low, high = finite(row["ci_low"]), finite(row["ci_high"])
-        if low is None or high is None:
-            unknown.append(who)
-        elif clear(row):
-            bent.append(f"{who}: {signed(row['difference'])} ({signed(low)} to {signed(high)})")
-        else:
-            flat.append(f"{who}: {signed(row['difference'])} ({signed(low)} to {signed(high)})")
-    least, most = (listed(list(dict.fromkeys(_amount(row[f"{side}background"]) for row in ends.values())), "or") for side in ("b_", "a_"))
-    parts = [f"not flat for {'; '.join(bent)}"] if bent else []
-    parts += [f"not told from a flat one for {'; '.join(flat)}"] if flat else []
-    parts += [f"without a verdict for {', '.join(unknown)}, which has no intervals"] if unknown else []
-    return f"The curve of {metric_name(metric)} ({least} of the background against {most}) is {', and '.join(parts)}."
+        known = low is not None and high is not None
+        verdict = {1: "rises", -1: "falls"}.get(clear(row), "not told from flat" if known else "no interval, no verdict")
+        name = [short(run.called(row, "b_"))] * several
+        between = f"{signed(low)} to {signed(high)}" if known else ""
+        cells.append([*name, capital(regime_name(row["b_regime"])), signed(row["difference"]), between, verdict])
+    heads = [*columns, ("95 % interval", True), ("With less background", False)]
+    return {"columns": [{"name": name, "numeric": numeric} for name, numeric in heads], "rows": cells}

@@ -48,6 +48,9 @@ LEADERBOARD = pa.schema(
     ]
 )
 
+#: The policies of a linear head that is the probe by which a frozen encoder is read.
+_WHOLE = ((1.0, "share"), (0.0, CLEAN_ALL))
+
 
 def leaderboard(run_folder: Path) -> pa.Table:
     """The leaderboard of a run folder.
@@ -118,7 +121,11 @@ def _row(run: Run, contender: Contender, seconds: dict[tuple[Any, ...], float]) 
 def _standing(run: Run, contender: Contender) -> str:
     if run.choice.get("encoder") and run.named(run.choice) == contender:
         return "recommended"
-    return "tied" if any(run.named(tied) == contender for tied in run.choice.get("tied", [])) else ""
+    tied = run.choice.get("tied", [])
+    # A frozen encoder is its own linear head, under whose name the choice speaks of both.
+    heads = [what for what in (run.choice, *tied) if what.get("regime") == "linear" and background_of(what) in _WHOLE]
+    named = [*tied, *(dict(what) | {"regime": "frozen"} for what in heads)]
+    return "tied" if any(run.named(what) == contender for what in named) else ""
 
 
 def _seconds(run: Run) -> dict[tuple[Any, ...], float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from callspace.adaptation.background import BackgroundPolicy, policy_of
+from callspace.adaptation.background import CLEAN_ALL, BackgroundPolicy, policy_of
 from callspace.report.words import capital, listed, number, short, space_short
 
 if TYPE_CHECKING:
@@ -15,37 +16,53 @@ if TYPE_CHECKING:
 
 __all__ = ["matrix_sentences", "matrix_tables"]
 
+_CLEAN = "bg clean-all: judged on test windows without background, not comparable with others"
 _METRICS = {"accuracy": "accuracy", "map": "mAP"}
 
 
 def matrix_tables(matrix: Matrix) -> list[Table]:
     """The main score, and the NMI in the full space (or the first there is), each as a table of encoders by datasets."""
-    rows = matrix.cells.to_pylist()
-    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    # What was judged on other test windows comes last.
+    rows = sorted(matrix.cells.to_pylist(), key=lambda row: row["policy"] == CLEAN_ALL)
+    note = _CLEAN if any(row["policy"] == CLEAN_ALL for row in rows) else None
+    named = _names(rows)
+    datasets = list(dict.fromkeys(row["dataset"] for row in matrix.cells.to_pylist()))
     spaces = list(dict.fromkeys(row["space"] for row in rows if row["space"]))
     space = "full" if "full" in spaces else spaces[0] if spaces else None
     metrics = {row["dataset"]: _METRICS[row["metric"]] for row in rows}
     title = listed(list(dict.fromkeys(metrics.values())), "or")
     heads = {name: f"{name} ({metrics[name]})" if len(set(metrics.values())) > 1 else name for name in datasets}
-    scores = {(_named(row), row["dataset"]): row["value"] for row in rows}
-    nmi = {(_named(row), row["dataset"]): row["nmi"] for row in rows if row["space"] == space and row["nmi"] is not None}
-    tables = [_table(f"{capital(title)}, test split", scores, heads)]
+    scores = {(name, row["dataset"]): row["value"] for name, row in zip(named, rows, strict=True)}
+    nmi = {
+        (name, row["dataset"]): row["nmi"]
+        for name, row in zip(named, rows, strict=True)
+        if row["space"] == space and row["nmi"] is not None
+    }
+    tables = [_table(f"{capital(title)}, test split", scores, heads, note)]
     if nmi and space is not None:
-        tables.append(_table(f"NMI of k-means, {space_short(space)}", nmi, {name: name for name in datasets}))
+        tables.append(_table(f"NMI of k-means, {space_short(space)}", nmi, {name: name for name in datasets}, note))
     return tables
 
 
-def _named(row: Mapping[str, Any]) -> str:
-    kept = policy_of(row["background"], row["policy"])
-    return f"{row['encoder']} {row['regime']}" + ("" if kept == BackgroundPolicy() else f" bg {kept.text}")
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each row is of: encoder, regime and policy, and its layer or pooling, where the encoder is read at several."""
+    ways: dict[tuple[str, str], set[str]] = {}
+    for row, part in itertools.product(rows, ("layer", "pool")):
+        ways.setdefault((row["encoder"], part), set()).add(row[part])
+    names = []
+    for row in rows:
+        parts = [row["encoder"], *(row[part] for part in ("layer", "pool") if len(ways[row["encoder"], part]) > 1), row["regime"]]
+        kept = policy_of(row["background"], row["policy"])
+        names.append(" ".join(parts) + ("" if kept == BackgroundPolicy() else f" bg {kept.text}"))
+    return names
 
 
-def _table(title: str, values: Mapping[tuple[str, str], float | None], heads: Mapping[str, str]) -> Table:
+def _table(title: str, values: Mapping[tuple[str, str], float | None], heads: Mapping[str, str], note: str | None) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", caption=note, caption_justify="left")
     table.add_column("", overflow="fold")
     for head in heads.values():
         table.add_column(Text(head), justify="right", overflow="fold")

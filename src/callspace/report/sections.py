@@ -68,11 +68,11 @@ def tuning_section(run: Run) -> dict[str, Any] | None:
         ]
         rows = [row for row in differences(run, "tuning", metric) if background_of(row, "b_") == run.usual]
         if rows:
-            figures.append({"title": "Tuned minus frozen, paired", "chart": forest(run, rows, metric, partial(_tuned_name, run))})
+            figures.append({"title": "Each regime minus frozen, paired", "chart": forest(run, rows, metric, partial(_tuned_name, run))})
         panes.append({"label": metric_name(metric), "figures": figures, "caption": _tuning_caption(run, metric, rows)})
     return {
         "id": "tuning",
-        "title": "Does tuning help?",
+        "title": "Does tuning help?" if any(tunes(c.regime) for c in run.alike) else "What does each regime change?",
         "lead": _tuning_verdict(run),
         "panes": panes,
     }
@@ -105,19 +105,26 @@ def _tuning_verdict(run: Run) -> list[str]:
     rows = [row for row in differences(run, "tuning", run.main_metric) if background_of(row, "b_") == run.usual]
     if not rows:
         return ["Each regime beside the same encoder left frozen."]
-    better, worse = (sum(clear(row) == sign for row in rows) for sign in (1, -1))
-    sentence = f"Against the same encoder left frozen, {metric_name(run.main_metric)} rose clearly in {better or 'none'} of "
-    sentence += f"{count(len(rows), 'comparison')}, fell clearly in {worse or 'none'}, and "
-    sentence += f"{(len(rows) - better - worse) or 'none'} showed no clear difference."
-    tuned = [row for row in rows if tunes(row["b_regime"])]
+    tuned, probes = ([row for row in rows if tunes(row["b_regime"]) == tuning] for tuning in (True, False))
+    sentences = []
     if tuned:
+        sentences.append(f"Network tuned, against the same encoder left frozen: {_tally(tuned, run.main_metric)}")
         most = max(tuned, key=lambda row: row["difference"])
         if most["difference"] > 0:
-            sentence += (
-                f" The largest gain from changing the network itself: {short(run.called(most, 'b_'))}, {regime_name(most['b_regime'])}, "
-            )
-            sentence += f"{signed(most['difference'])}."
-    return [sentence]
+            who = run.called(most, "b_").removeprefix(most["b_encoder"] if len(run.encoders) == 1 else "").strip()
+            named = ", ".join(filter(None, (short(who), regime_name(most["b_regime"]))))
+            sentences[0] += f" The largest gain: {named}, {signed(most['difference'])}."
+    if probes:
+        sentences.append(f"Network left as it is, with another head or pooling: {_tally(probes, run.main_metric)}")
+    return sentences
+
+
+def _tally(rows: Sequence[dict[str, Any]], metric: str) -> str:
+    better, worse = (sum(clear(row) == sign for row in rows) for sign in (1, -1))
+    return (
+        f"{metric_name(metric)} rose clearly in {better or 'none'} of {count(len(rows), 'comparison')}, fell clearly in {worse or 'none'}, "
+        f"and {(len(rows) - better - worse) or 'none'} showed no clear difference."
+    )
 
 
 def _tuning_caption(run: Run, metric: str, rows: Sequence[dict[str, Any]]) -> str:

@@ -43,10 +43,10 @@ def leaderboard_table(run_folder: Path) -> Table:
         caption.append("* recommended, = not told apart from it")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption="; ".join(caption), caption_justify="left")
     table.add_column("", width=1, no_wrap=True)
-    table.add_column("encoder", overflow="fold")
+    table.add_column("encoder", overflow="fold", min_width=min(16, max((len(short(_name(row), 36)) for row in rows), default=0)))
     table.add_column("regime", no_wrap=True)
     if varies:
-        table.add_column("bg", justify="right", no_wrap=True)
+        table.add_column("bg", justify="right", max_width=12)
     table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("NMI", justify="right", no_wrap=True)
     if separated:

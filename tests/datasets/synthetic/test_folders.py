@@ -221,3 +221,19 @@ def test_what_a_killed_first_use_left_is_cleared_after_an_hour(small_sets: Path)
     os.utime(old, (time.time() - 7200,) * 2)
     synthetic.built_in("classification")
     assert not old.exists() and new.exists()
+
+
+def test_a_set_of_another_size_lies_apart_and_begins_with_the_recordings_of_the_usual_one(small_sets: Path) -> None:
+    usual, larger = synthetic.built_in("classification"), synthetic.built_in("classification", n_recordings=4)
+    assert larger != usual
+    names = sorted(path.name for path in (usual / "audio").iterdir())
+    assert sorted(path.name for path in (larger / "audio").iterdir())[: len(names)] == names
+    assert len(list((larger / "audio").iterdir())) == len(names) + 1
+    assert all((larger / "audio" / name).read_bytes() == (usual / "audio" / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize(("source", "found"), [("demo", ("demo", None)), ("demo:120", ("demo", 120)), ("demo:0", None), ("demo:x", None)])
+def test_a_number_behind_the_name_asks_for_so_many_recordings(source: str, found: tuple | None) -> None:
+    from callspace.datasets.load import _built_in_name
+
+    assert _built_in_name(source) == found

@@ -22,7 +22,8 @@ def hub(tmp_path, monkeypatch):
 def saved(name, tmp_path):
     encoder = load_encoder(name, sample_rate_hz=8_000)
     encoder.head, encoder.labels = LinearHead(encoder.spec.embedding_dim, 2), ["frog", "toad"]
-    card = {"dataset": "pond", "source": str(tmp_path), "window_s": 1.0}
+    before = [{"dataset": "swamp", "source": str(tmp_path / "swamp"), "regime": "lora"}]
+    card = {"dataset": "pond", "source": str(tmp_path), "window_s": 1.0, "before": before}
     return encoder.save(tmp_path / "tuned", card)
 
 
@@ -62,7 +63,8 @@ def test_only_the_encoder_goes_without_the_place_of_the_recordings(hub, folder, 
     assert not repository["private"]
     assert "notes.txt" not in repository["files"]
     card = json.loads(repository["files"]["card.json"])["card"]
-    assert card == {"dataset": "pond", "window_s": 1.0}
+    assert card == {"dataset": "pond", "window_s": 1.0, "before": [{"dataset": "swamp", "regime": "lora"}]}
+    assert str(tmp_path).encode() not in repository["files"]["card.json"]
     assert str(tmp_path).encode() not in repository["files"]["README.md"]
     assert load_encoder(folder).card["source"] == str(tmp_path)
 

@@ -99,14 +99,21 @@ def generate(
     tables.write_csv(tables.from_rows(({key: row[key] for key in _COLUMNS[task]} for row in rows), _schema(task)), folder / TABLES[task])
 
 
-def built_in(task: Task = "detection", *, seed: int = 0, confound: float = 0.0, progress: Progress = SILENT) -> Path:
+def built_in(
+    task: Task = "detection",
+    *,
+    seed: int = 0,
+    n_recordings: int | None = None,
+    confound: float = 0.0,
+    progress: Progress = SILENT,
+) -> Path:
     """The folder of a built-in set in the cache, made at first use.
 
     It is made beside its place and renamed, so that a first use that is killed, or two at once, never leave a half-made set.
 
     Parameters
     ----------
-    task, seed, confound, progress
+    task, seed, n_recordings, confound, progress
         As for `generate`.
 
     Returns
@@ -115,14 +122,16 @@ def built_in(task: Task = "detection", *, seed: int = 0, confound: float = 0.0, 
         Of a folder with ``annotations.csv`` (detection) or ``clips.csv`` (classification).
     """
     _check(task, seed, confound)
-    folder = cache_folder("synthetic", f"{task}-v{VERSION}-seed{seed}-confound{float(confound)!r}")
-    if _is_whole(folder, task):
+    count = "" if n_recordings in (None, DEFAULT_RECORDINGS[task]) else f"-{n_recordings}"
+    folder = cache_folder("synthetic", f"{task}-v{VERSION}-seed{seed}-confound{float(confound)!r}{count}")
+    wanted = n_recordings or DEFAULT_RECORDINGS[task]
+    if _is_whole(folder, task, wanted):
         return folder
     _clear_abandoned(folder)
     making = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        generate(making, task=task, seed=seed, confound=confound, progress=progress)
-        _put_in_place(making, folder, task)
+        generate(making, task=task, seed=seed, n_recordings=n_recordings, confound=confound, progress=progress)
+        _put_in_place(making, folder, task, wanted)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
@@ -175,17 +184,17 @@ def _readme(task: str, seed: int, n_recordings: int, confound: float) -> str:
     )
 
 
-def _is_whole(folder: Path, task: str) -> bool:
+def _is_whole(folder: Path, task: str, n_recordings: int) -> bool:
     """Whether the table is there, and as many recordings as there should be (caches get tidied behind our back)."""
-    return (folder / TABLES[task]).is_file() and sum(1 for _ in (folder / "audio").glob("*.flac")) == DEFAULT_RECORDINGS[task]
+    return (folder / TABLES[task]).is_file() and sum(1 for _ in (folder / "audio").glob("*.flac")) == n_recordings
 
 
-def _put_in_place(made: Path, folder: Path, task: str) -> None:
+def _put_in_place(made: Path, folder: Path, task: str, n_recordings: int) -> None:
     """Rename `made` to `folder`; keep what another process put there meanwhile, replace what is not whole."""
     try:
         made.rename(folder)
     except OSError:
-        if _is_whole(folder, task):
+        if _is_whole(folder, task, n_recordings):
             return
         shutil.rmtree(folder)
         made.rename(folder)

@@ -115,10 +115,15 @@ def _repository(repository: str) -> str:
 
 
 def _public(encoder: Encoder) -> dict[str, Any]:
-    """The training card without the place of the recordings, where that is on this computer."""
-    source = str(encoder.card.get("source") or "")
+    """The training card without the places of recordings, where they are on this computer; those of earlier tunings too."""
+    card = _without_place(encoder.card)
+    return card | {"before": [_without_place(row) for row in card["before"]]} if card.get("before") else card
+
+
+def _without_place(card: dict[str, Any]) -> dict[str, Any]:
+    source = str(card.get("source") or "")
     here = Path(source).is_absolute() or any(mark in source for mark in "\\~") or source.startswith(".") or Path(source).exists()
-    return {key: value for key, value in encoder.card.items() if key != "source" or not here}
+    return {key: value for key, value in card.items() if key != "source" or not here}
 
 
 def _check_empty_or_ours(api: Any, name: str, revision: str | None) -> None:
