@@ -6,8 +6,8 @@ from callspace.adaptation.checkpoint import Checkpoint
 from callspace.adaptation.finetune import finetune
 from callspace.adaptation.recipes import Recipe
 from callspace.datasets import load_dataset
-from callspace.encoders.load import load_encoder
 from small_audio import class_folders
+from tiny_encoders import tiny_encoder
 
 
 class Interrupted(Exception):
@@ -48,12 +48,12 @@ def test_an_interrupted_fit_ends_with_the_weights_of_one_that_was_not(clips, tmp
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)
     recipe = Recipe(learning_rates=(1e-3, 3e-3), max_epochs=4, patience=4, batch_size=10, schedule="cosine", warmup=0.2)
     name = "resnet18:random"
-    whole = finetune(clips, load_encoder(name), regime, recipe=recipe)
+    whole = finetune(clips, tiny_encoder(name), regime, recipe=recipe)
     path = tmp_path / "fit.pt"
     with pytest.raises(Interrupted):
-        finetune(clips, load_encoder(name), regime, recipe=recipe, checkpoint=path, progress=StopsAfter(steps))
+        finetune(clips, tiny_encoder(name), regime, recipe=recipe, checkpoint=path, progress=StopsAfter(steps))
     assert path.exists() == (steps >= 2)
-    gone_on = finetune(clips, load_encoder(name), regime, recipe=recipe, checkpoint=path)
+    gone_on = finetune(clips, tiny_encoder(name), regime, recipe=recipe, checkpoint=path)
     assert gone_on.fingerprint() == whole.fingerprint()
     assert gone_on.card["history"] == whole.card["history"]
     assert gone_on.card["trials"] == whole.card["trials"]

@@ -129,7 +129,7 @@ def test_a_missing_runtime_is_said_before_anything_is_downloaded(monkeypatch):
 def test_a_saved_encoder_holds_its_file(v2, v2_file, tmp_path):
     encoder = load_encoder("birdnet-v3", weights=waveform_file(tmp_path / "v3.onnx", 96_000, dim=1280, order=("label", "embedding")))
     folder = encoder.save(tmp_path / "saved")
-    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "card.json", "model.onnx"]
     loaded = load_encoder(folder)
     sound = torch.randn(1, 50_000)
     assert torch.equal(loaded(sound), encoder(sound))

@@ -94,11 +94,12 @@ class WhisperMel(nn.Module):
     def of_clip(self, waveforms: Tensor) -> Tensor:
         """Two columns for each frame of the network that covers the clip, and two more, behind which there is silence."""
         columns = 2 * covered(waveforms.shape[1]) + 2
-        waveforms = nn.functional.pad(waveforms, (0, max(0, columns * _HOP - waveforms.shape[1])))
-        power = self.mel(waveforms)[..., :columns]
+        length = min(columns * _HOP, self.samples)  # behind the window's own end the authors' front end hears its mirror image
+        waveforms = nn.functional.pad(waveforms, (0, max(0, length - waveforms.shape[1])))
+        power = self.mel(waveforms)[..., : length // _HOP]
         level = power.clamp(min=_LEAST_POWER).log10()
         level = torch.maximum(level, level.amax(dim=(-2, -1), keepdim=True) - 8)
-        return (level + 4) / 4
+        return nn.functional.pad((level + 4) / 4, (0, columns - length // _HOP))
 
     def filled(self, levels: Tensor) -> Tensor:
         """What `of_clip` makes, with the silence of the whole window behind it, or cut to the window."""
