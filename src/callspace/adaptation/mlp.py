@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MLP_GRID", "ArraySource", "MlpMembers", "fit_mlp", "hidden_width", "mean_and_scale", "new_mlp_head"]
 
-MLP_GRID = Grid(settings=tuple(Setting(rate, decay, dropout=0.3) for decay in (0.3, 0.01) for rate in (5e-4, 1.5e-3, 5e-3)), default=1)
+MLP_GRID = Grid(
+    settings=tuple(Setting(rate, decay, dropout=0.3) for decay in (0.3, 0.01) for rate in (5e-4, 1.5e-3, 5e-3)), max_epochs=20, default=1
+)
 
 
 def hidden_width(in_features: int) -> int:
