@@ -1,5 +1,6 @@
 """The command line as a user meets it: in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,32 @@ def callspace(*arguments: object, cwd: Path | None = None, **environment: str) -
         cwd=cwd,
         env=os.environ | {"COLUMNS": "100"} | environment,
     )
+
+
+#: Several commands one after the other in one process: what is imported once need not be imported by each.
+_SEVERAL = """
+import contextlib, io, json, sys
+from callspace.cli import main
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv, told = ["callspace", *arguments], io.StringIO()
+    with contextlib.redirect_stderr(told), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+    found.append((code, told.getvalue()))
+print(json.dumps(found))
+"""
+
+
+def several(commands: list[tuple], cwd: Path, **environment: str) -> list[tuple[int, str]]:
+    """The exit code of each command, and what it said on standard error."""
+    given = json.dumps([[str(word) for word in words] for words in commands])
+    env = os.environ | {"COLUMNS": "100"} | environment
+    done = subprocess.run([sys.executable, "-c", _SEVERAL, given], check=True, capture_output=True, text=True, cwd=cwd, env=env)
+    return [tuple(one) for one in json.loads(done.stdout)]
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +163,14 @@ def test_wrong_use_is_one_sentence_and_exit_code_two(clips, field, tmp_path):
         ("report", "nowhere"): "no finished run",
         ("models", "show", "yamnett"): "did you mean yamnet",
     }
-    for arguments, sentence in wrong.items():
-        done = callspace(*arguments, cwd=tmp_path, CALLSPACE_OFFLINE="1")
-        assert done.returncode == 2, (arguments, done.stderr)
-        assert sentence in done.stderr, (arguments, done.stderr)
-        assert "Traceback" not in done.stderr
-        assert done.stderr.count("callspace: ") == 1
+    answers = several(list(wrong), tmp_path, CALLSPACE_OFFLINE="1")
+    for (arguments, sentence), (code, told) in zip(wrong.items(), answers, strict=True):
+        assert code == 2, (arguments, told)
+        assert sentence in told, (arguments, told)
+        assert told.count("callspace: ") == 1
+    done = callspace("bench", "nowhere", cwd=tmp_path)  # and in a process of its own
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["thesis.txt"]
 
 
