@@ -153,7 +153,7 @@ def test_a_permutation_of_the_labels_gives_chance(tmp_path):
     recipe = Recipe(learning_rates=(1e-3,), max_epochs=12, patience=12)
     scores = {}
     for name, dataset in (("true", clips), ("permuted", permuted)):
-        tuned = finetune(dataset, load_encoder("resnet18:random"), "full", recipe=recipe)
+        tuned = finetune(dataset, load_encoder("callspace-small:random"), "full", recipe=recipe)
         rows = dataset.rows("test")
         guesses = head_scores(tuned.head, embed(dataset, tuned).vectors[rows]).argmax(axis=1)
         scores[name] = float((guesses == targets_of(dataset, rows).argmax(axis=1)).mean())
@@ -164,7 +164,7 @@ def test_a_permutation_of_the_labels_gives_chance(tmp_path):
 
 @pytest.mark.parametrize("regime", ["full", "lora:2", "attentive"])
 def test_a_tuned_encoder_in_a_new_process_gives_the_metrics_of_its_own_training(clips, tmp_path, regime):
-    tuned = finetune(clips, load_encoder("resnet18:random"), regime, recipe=RECIPE)
+    tuned = finetune(clips, load_encoder("callspace-small:random"), regime, recipe=RECIPE)
     own = tuned_scores(clips, tuned, n_bootstrap=0)
     tuned.save(tmp_path / "tuned")
     script = (
