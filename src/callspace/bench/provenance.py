@@ -19,7 +19,7 @@ _PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
-    "numba",
+    "umap-learn",
     "openTSNE",
     "soundfile",
     "soxr",

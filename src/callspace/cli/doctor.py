@@ -19,7 +19,7 @@ _PACKAGES = (
     "soundfile",
     "soxr",
     "scikit-learn",
-    "numba",
+    "umap-learn",
     "openTSNE",
     "pyarrow",
     "plotly",
