@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callspace.metrics.bootstrap import MIN_GROUPS, MIN_REPLICATES, group_weights
-from callspace.metrics.intervals import PERCENTILE_FROM, difference_interval, score_interval, seed_interval
+from callspace.metrics.intervals import (
+    DIFFERENCE_PERCENTILE_FROM,
+    PERCENTILE_FROM,
+    difference_interval,
+    score_interval,
+    seed_interval,
+)
 from callspace.metrics.weights import weighted_mean
 
 REPETITIONS = 40
@@ -48,19 +54,32 @@ def replicates_of(values: np.ndarray, n: int = 4000) -> np.ndarray:
 
 
 def test_below_the_limit_a_difference_gets_the_t_interval_of_its_group_means():
-    values = np.random.default_rng(0).normal(0.1, 0.3, 24)
-    found = difference_interval(values.mean(), replicates_of(values), 24)
-    reference = scipy.stats.t.interval(0.95, 23, values.mean(), values.std(ddof=1) / np.sqrt(24))
+    few = DIFFERENCE_PERCENTILE_FROM - 1
+    values = np.random.default_rng(0).normal(0.1, 0.3, few)
+    found = difference_interval(values.mean(), replicates_of(values), few)
+    reference = scipy.stats.t.interval(0.95, few - 1, values.mean(), values.std(ddof=1) / np.sqrt(few))
     assert found.method == "t"
     assert (found.low, found.high) == pytest.approx(reference, abs=0.006)
 
 
-def test_from_the_limit_on_it_is_the_percentiles_of_the_replicates():
-    values = np.random.default_rng(0).random(PERCENTILE_FROM)
-    replicates = replicates_of(values)
-    for found in (score_interval(values.mean(), replicates, PERCENTILE_FROM), difference_interval(0.5, replicates, PERCENTILE_FROM)):
-        assert found.method == "percentile"
-        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(replicates, [0.025, 0.975])))
+def test_from_the_limit_on_it_is_percentiles_as_wide_as_students_t():
+    values = np.random.default_rng(0).normal(0.1, 0.3, DIFFERENCE_PERCENTILE_FROM)
+    found = difference_interval(values.mean(), replicates_of(values, 20_000), len(values))
+    reference = scipy.stats.t.interval(0.95, len(values) - 1, values.mean(), values.std(ddof=1) / np.sqrt(len(values)))
+    assert found.method == "percentile"
+    assert (found.low, found.high) == pytest.approx(reference, abs=0.01)  # group means are about normal
+
+
+def test_expanded_percentiles_are_hesterbergs_and_with_many_groups_plain_ones():
+    replicates = np.random.default_rng(0).random(10_000)
+    of_twenty = difference_interval(0.5, replicates, 20)
+    # Of the normal distribution beyond the root of 20/19 times 2.093: 1.59 %.
+    assert (of_twenty.low, of_twenty.high) == pytest.approx(tuple(np.quantile(replicates, [0.0159, 0.9841])), abs=1e-3)
+    of_many = score_interval(0.5, replicates, 100_000)
+    assert of_many.method == "percentile"
+    assert (of_many.low, of_many.high) == pytest.approx(tuple(np.quantile(replicates, [0.025, 0.975])), abs=1e-4)
+    assert score_interval(0.5, replicates, PERCENTILE_FROM).method == "percentile"
+    assert score_interval(0.5, replicates, PERCENTILE_FROM - 1).method == "t"
 
 
 def test_a_score_near_1_has_a_longer_interval_downward_and_none_leaves_its_range():
@@ -123,6 +142,8 @@ def test_folds_cost_a_degree_of_freedom_each():
     assert score_interval(0.5, 0.5 + replicates, 8, freedom=3) is None
     # Many small folds are many groups, but each varies too little for percentiles.
     assert difference_interval(0.0, replicates, 400, freedom=300).method == "t"
+    assert difference_interval(0.0, replicates, 400, freedom=380).method == "percentile"
+    assert score_interval(0.5, 0.5 + replicates, 400, freedom=380).method == "t"
     assert difference_interval(0.0, replicates, 400, freedom=398).method == "percentile"
 
 

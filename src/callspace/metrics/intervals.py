@@ -9,11 +9,14 @@ From bootstrap replicates over groups (`callspace.metrics.bootstrap`), two ways:
   leaves the class out, so that the bootstrap's is too small, while the jackknife's is too large (B. Efron and C. Stein, "The jackknife estimate of
   variance", Annals of Statistics 9, 1981). For a score from 0 to 1 this is done on its logit (the delta method), so that an interval near 1 is
   longer downward, as it should be, and stays within the range (A. Agresti, "Categorical Data Analysis", 3rd ed. 2013, section 3.1).
-- ``percentile``: quantiles of the replicates (B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
+- ``percentile``: quantiles of the replicates (B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13), a little further out than
+  their names say, as Student's t and the same root ask (the expanded percentile interval: T. Hesterberg, "What Teachers Should Know About the
+  Bootstrap", The American Statistician 69, 2015): with 20 groups the quantiles of 1.6 and 98.4 %, with 200 those of 2.4 and 97.6 %.
 
-Which is used depends on the number of groups alone: ``t`` below `PERCENTILE_FROM` (a fold), from there on ``percentile``. benchmarks/interval_coverage.py measures
-how often what is used covers the truth. Percentile intervals, and BCa's, cover scores near 1 and those that are biased in small samples (mAP,
-F1, whose replicates are biased once more) too seldom when there are tens of groups.
+Which is used depends on the number of groups alone. Differences, whose replicates lie about evenly around them, have ``percentile`` from
+`DIFFERENCE_PERCENTILE_FROM` groups (a fold) on, and ``t`` below. Scores have it from `PERCENTILE_FROM` on: with tens of groups percentiles, and BCa's, cover
+too seldom the scores near 1 and those that are biased in small samples (mAP, F1, whose replicates are biased once more).
+benchmarks/interval_coverage.py measures how often what is used covers the truth.
 
 A score or difference that is the same in every replicate (no group has an error; no group tells the two apart) gets ``exact``: were more than a share
 r of all groups unlike these, G without one would be less likely than 2.5 %, with (1 - r)^G = 0.025. So the interval reaches r to each side, within the
@@ -29,10 +32,12 @@ from numpy.typing import ArrayLike
 from callspace.metrics.bootstrap import enough, interval
 from callspace.metrics.weights import Floats
 
-__all__ = ["PERCENTILE_FROM", "Interval", "difference_interval", "score_interval", "seed_interval"]
+__all__ = ["DIFFERENCE_PERCENTILE_FROM", "PERCENTILE_FROM", "Interval", "difference_interval", "score_interval", "seed_interval"]
 
-#: From this many groups (a fold) intervals are percentile intervals.
+#: From this many groups (a fold) intervals of scores are percentile intervals.
 PERCENTILE_FROM = 200
+#: The same of differences.
+DIFFERENCE_PERCENTILE_FROM = 20
 #: Replicates that differ by no more are the same but for rounding.
 _ROUNDING = 1e-12
 
@@ -88,8 +93,8 @@ def score_interval(
     if highest == 1 and _constant(defined):
         reach = _reach(n_groups, level)
         return Interval(*_cut(value - reach, value + reach, lowest, highest), "exact")
-    if _many(n_groups, freedom):
-        return Interval(*_cut(*_percentile(defined, level), lowest, highest), "percentile")
+    if _many(n_groups, freedom, PERCENTILE_FROM):
+        return Interval(*_cut(*_percentile(defined, n_groups, freedom, level), lowest, highest), "percentile")
     half = _half(defined, n_groups, freedom, level, error)
     if (lowest, highest) == (0.0, 1.0) and lowest < value < highest:
         reach = half / (value * (1 - value))
@@ -111,8 +116,8 @@ def difference_interval(
     if _constant(defined):
         reach = _reach(n_groups, level)
         return Interval(value - reach, value + reach, "exact")
-    if _many(n_groups, freedom):
-        return Interval(*_percentile(defined, level), "percentile")
+    if _many(n_groups, freedom, DIFFERENCE_PERCENTILE_FROM):
+        return Interval(*_percentile(defined, n_groups, freedom, level), "percentile")
     half = _half(defined, n_groups, freedom, level)
     return Interval(value - half, value + half, "t")
 
@@ -155,13 +160,17 @@ def _reach(n_groups: int, level: float) -> float:
     return float(1 - ((1 - level) / 2) ** (1 / n_groups))
 
 
-def _many(n_groups: int, freedom: int) -> bool:
+def _many(n_groups: int, freedom: int, enough_groups: int) -> bool:
     """Whether a fold has enough groups for percentiles: those of few groups vary too little, however many folds there are."""
-    return n_groups >= PERCENTILE_FROM * max(n_groups - freedom, 1)
+    return n_groups >= enough_groups * max(n_groups - freedom, 1)
 
 
-def _percentile(defined: Floats, level: float) -> tuple[float, float]:
-    ends = interval(defined, level)
+def _percentile(defined: Floats, n_groups: int, freedom: int, level: float) -> tuple[float, float]:
+    """The expanded percentile interval."""
+    from scipy.stats import norm, t
+
+    outside = float(norm.sf(np.sqrt(n_groups / freedom) * t.ppf((1 + level) / 2, freedom)))
+    ends = interval(defined, 1 - 2 * outside)
     assert ends is not None  # there are enough
     return ends
 
