@@ -1,10 +1,11 @@
-"""How often the interval of a learning curve's extrapolation holds the truth, on data whose truth is known.
+"""How often the intervals of a learning curve and of its extrapolation hold the truth, on data whose truth is known.
 
-Classes are Gaussian clouds, and every group (a recording) lies off them by a shift of its own, in three settings: few groups of clips, more
-groups of hard clips, and soundscapes whose windows hold several labels or none. The truth at a multiple of the labelled groups is what probes
-of that many fresh groups score on a large fresh test split, on average. Prints, for twice and four times the groups, the share of
-repetitions whose interval holds that score, whose interval holds the gain over the mean score with the groups there are, and the mean width
-and error of the gain.
+Classes are Gaussian clouds, and every group (a recording) lies off them by a shift of its own, in five settings: few groups of clips, more
+groups of hard clips, soundscapes whose windows hold several labels or none; and the first and the last with the fewest test groups from which
+anything is foreseen. The truth at a multiple of the labelled groups is what probes of that many fresh groups score on a large fresh test split,
+on average. Prints the share of repetitions in which the interval of the last point, of all groups that there are, holds its truth; for twice and
+four times the groups the share whose interval holds that score, whose interval holds the gain over the mean score with the groups there are, and
+the mean width and error of the gain.
 
     python benchmarks/learning_curve.py [--repeats 100] [--truths 40]
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from callspace.evaluation.learning_curve import MULTIPLES, learning_curve
+from callspace.evaluation.learning_curve import FEWEST_TEST_GROUPS, MULTIPLES, learning_curve
 from callspace.tables import WINDOWS
 
 
@@ -40,6 +41,8 @@ SETTINGS = {
     "clips, 16 train groups": Setting("classification", 5, 20, 0.6, 0.8, (16, 8, 20)),
     "clips, 40 train groups": Setting("classification", 10, 40, 0.45, 0.8, (40, 15, 30)),
     "soundscapes, 24 train groups": Setting("detection", 4, 30, 0.5, 0.8, (24, 10, 20), windows=16),
+    "clips, 16 train groups, few of test": Setting("classification", 5, 20, 0.6, 0.8, (16, 8, FEWEST_TEST_GROUPS)),
+    "soundscapes, 24 train groups, few of test": Setting("detection", 4, 30, 0.5, 0.8, (24, 10, FEWEST_TEST_GROUPS), windows=16),
 }
 
 
@@ -89,22 +92,23 @@ def measure(world: Setting, repeats: int, truths: int) -> dict[float, dict[str, 
     """For each multiple, how often the intervals hold the truth, their width and the error of the gain."""
     now = truth_of(world, 1, truths)
     true = {multiple: truth_of(world, multiple, truths) for multiple in MULTIPLES}
-    found: dict[float, list[tuple[bool, bool, float, float]]] = {multiple: [] for multiple in MULTIPLES}
+    found: dict[float, list[tuple[bool, bool, bool, float, float]]] = {multiple: [] for multiple in MULTIPLES}
     for seed in range(repeats):
         vectors, windows = draw(world, world.groups, seed)
         curve = learning_curve(vectors, windows, labels_of(world), world.task, seed=seed)
+        last = curve.points[-1]
         for multiple in MULTIPLES:
             score, gain = curve.expected(multiple), curve.gain(multiple)
-            if score is None or gain is None:
+            if score is None or gain is None or last.ci_low is None or last.ci_high is None:
                 continue
             ahead = true[multiple] - now
-            held = score[1] <= true[multiple] <= score[2], gain[1] <= ahead <= gain[2]
+            held = last.ci_low <= now <= last.ci_high, score[1] <= true[multiple] <= score[2], gain[1] <= ahead <= gain[2]
             found[multiple].append((*held, gain[2] - gain[1], gain[0] - ahead))
     return {
         multiple: {"n": len(rows), "now": now, "truth": true[multiple]}
         | {
             name: float(np.mean([row[at] for row in rows])) if rows else float("nan")
-            for at, name in enumerate(("score held", "gain held", "width", "error"))
+            for at, name in enumerate(("last held", "score held", "gain held", "width", "error"))
         }
         for multiple, rows in found.items()
     }
@@ -120,8 +124,8 @@ def main() -> None:
         start = time.perf_counter()
         for multiple, row in measure(world, asked.repeats, asked.truths).items():
             print(
-                f"{name}, x{multiple} ({row['n']:.0f} repetitions): score {row['now']:.3f} now, {row['truth']:.3f} then; interval of the score holds it "
-                f"{row['score held']:.0%}, of the gain {row['gain held']:.0%}; mean width of the gain's {row['width']:.3f}, mean error {row['error']:+.3f}"
+                f"{name}, x{multiple} ({row['n']:.0f} repetitions): score {row['now']:.3f} now, whose interval holds it {row['last held']:.0%}; "
+                f"{row['truth']:.3f} then; interval of the score holds it {row['score held']:.0%}, of the gain {row['gain held']:.0%}; mean width of the gain's {row['width']:.3f}, mean error {row['error']:+.3f}"
             )
         print(f"  {time.perf_counter() - start:.0f} s")
 

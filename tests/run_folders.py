@@ -12,6 +12,7 @@ import numpy as np
 
 from callspace import tables
 from callspace.bench.results import CONFUSIONS
+from callspace.metrics.multiple import verdict
 
 __all__ = ["LABELS", "make_run_folder"]
 
@@ -196,7 +197,8 @@ def _comparisons(summary: list[dict[str, Any]], metric: str, detection: bool) ->
                 {"dataset": "chorus", "question": question, "space": "full", "clusterer": readers[0], "metric": name}
                 | sides
                 | {"a_value": found[a], "b_value": found[b], "difference": difference}
-                | {"ci_low": difference - 0.028, "ci_high": difference + 0.027}
+                | {"ci_low": difference - 0.028, "ci_high": difference + 0.027, "p": 0.01, "p_holm": 0.01}
+                | {"verdict": verdict(difference, difference - 0.028, difference + 0.027, 0.01)}
             )
     return rows
 

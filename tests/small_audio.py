@@ -7,9 +7,9 @@ import soundfile
 
 
 def tone(path: Path, seconds: float = 1.0, rate: int = 8000, hz: float | None = None, seed: int | None = None) -> Path:
-    """A noisy tone; the sound follows from the path's name unless told."""
+    """A noisy tone; the sound follows from its name and those of the two folders above unless told, wherever these lie."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(abs(hash_of(str(path))) if seed is None else seed)
+    rng = np.random.default_rng(hash_of("/".join(path.parts[-3:])) if seed is None else seed)
     t = np.arange(round(seconds * rate)) / rate
     sound = 0.3 * np.sin(2 * np.pi * (hz or rng.uniform(200, rate / 3)) * t) + 0.02 * rng.standard_normal(len(t))
     soundfile.write(path, sound.astype(np.float32), rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from callspace.bench.choice import choice_of
 from callspace.bench.evidence import Evidence
 
 _HALF = 1.959963984540054
@@ -44,9 +45,15 @@ def difference(
 
 
 def evidence(
-    summary=(), comparisons=(), task="detection", dataset="chorus", networks=("yamnet", "aves-all", "alexnet", "resnet18")
+    summary=(),
+    comparisons=(),
+    task="detection",
+    dataset="chorus",
+    networks=("yamnet", "aves-all", "alexnet", "resnet18"),
+    chance=600 / 999,
 ) -> Evidence:
     """A run's, in which the networks were at least there."""
     there = [score(encoder, "frozen", "macro_auroc", 0.5) for encoder in networks]
     splits = {"test": {"windows": 1000, "background": 600}}
-    return Evidence(dataset, {"name": dataset, "task": task, "splits": splits}, [*there, *summary], list(comparisons))
+    chances = {choice_of(row): chance for row in summary if row["metric"] == "background_neighbours"}
+    return Evidence(dataset, {"name": dataset, "task": task, "splits": splits}, [*there, *summary], list(comparisons), chances)

@@ -108,15 +108,17 @@ _SCORE = [
 ]
 
 #: Results averaged over folds and seeds: `value` is the mean of `cells` cells, whose own values are `values`; the interval is a
-#: bootstrap over the test groups of all of them. `n` counts the test windows of all folds together.
-SUMMARY = pa.schema([*_WHAT, *_SCORE, ("cells", pa.int32()), ("values", pa.list_(pa.float64()))])
+#: bootstrap over the test groups of all of them, of which `freedom` are its degrees of freedom. `n` counts the test windows of all folds
+#: together.
+SUMMARY = pa.schema([*_WHAT, *_SCORE, ("freedom", pa.int64()), ("cells", pa.int32()), ("values", pa.list_(pa.float64()))])
 
-#: Paired differences b - a over the same test windows. `question` is `tuning` (frozen against tuned, same encoder and policy),
-#: `background` (another policy against the largest share, same encoder and regime), `study` (frozen and pretrained on sound against
-#: tuned and not), `best` (each other choice against the best) or `pair` (any two choices). `p` is two-sided, by sign flips over the
-#: `n_groups` test groups of all folds; `p_holm` is adjusted within the question and metric; `detectable` is the smallest difference that a
-#: test on these groups, corrected for the number of comparisons, would show with a chance of 80 %. `verdict` is ``higher`` or ``lower`` (b against a: `p_holm` of at most 0.05, and an
-#: interval without 0), ``alike`` (the whole interval within 0.05 of 0) or ``undecided`` (too little data to say). What cannot be had is null.
+#: Paired differences b - a over the same test windows. `question` is `tuning` (frozen against fitted, same encoder and policy, but for its own
+#: linear head), `background` (another policy against the largest share, same encoder and regime), `study` (frozen and pretrained on sound
+#: against tuned and not), `best` (each other choice against the best) or `pair` (any two choices). `p` is two-sided, by sign flips over the
+#: `n_groups` test groups of all folds, and `freedom` are the interval's degrees of freedom; `p_holm` is adjusted within the question and
+#: metric (NMI: over all spaces and clusterers); `detectable` is the smallest difference that a test on these groups, corrected for the number
+#: of comparisons, would show with a chance of 80 %. `verdict` is ``higher`` or ``lower`` (b against a: `p_holm` of at most 0.05, and an interval
+#: without 0), ``alike`` (the whole interval within 0.05 of 0) or ``undecided`` (too little data to say). What cannot be had is null.
 COMPARISONS = pa.schema(
     [
         ("dataset", pa.string()),
@@ -144,6 +146,7 @@ COMPARISONS = pa.schema(
         ("p_holm", pa.float64()),
         ("detectable", pa.float64()),
         ("n_groups", pa.int64()),
+        ("freedom", pa.int64()),
         ("verdict", pa.string()),
     ]
 )

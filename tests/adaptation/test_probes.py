@@ -11,7 +11,8 @@ from sklearn.metrics import log_loss
 from callspace.adaptation import finetune as tuning
 from callspace.adaptation.attentive import CachedTokens
 from callspace.adaptation.grids import Grid, Setting
-from callspace.adaptation.linear import DEFAULT_C, fit_linear_head
+from callspace.adaptation.linear import fit_linear_head
+from callspace.adaptation.logistic import DEFAULT_C
 from callspace.adaptation.probes import PROBES, fit_probe
 from callspace.adaptation.prototype import BIASES, TEMPERATURES
 from callspace.adaptation.recipes import Recipe
@@ -95,9 +96,13 @@ def test_labels_that_are_shuffled_give_chance_on_test(kind):
     assert abs(np.mean(found) - 1 / 3) < 0.1
 
 
+@pytest.mark.parametrize("spread", [0.01, 0.4, 1.5])
 @pytest.mark.parametrize("task", ["classification", "detection"])
-def test_the_linear_probe_is_the_fit_it_was_and_that_of_the_judgement(task):
-    train, valid = (blobs([20, 5, 20]), blobs([9, 9, 9], seed=1)) if task == "classification" else (field(60), field(40, seed=1))
+def test_the_linear_probe_is_the_fit_it_was_and_that_of_the_judgement(task, spread):
+    if task == "classification":
+        train, valid = blobs([20, 5, 20], spread=spread), blobs([9, 9, 9], seed=1, spread=spread)
+    else:
+        train, valid = field(60), field(40, seed=1)
     found = fit_probe("linear", *train, *valid, task=task)
     head, choice = fit_linear_head(*train, *valid, task=task)
     assert found.choice == choice
@@ -111,7 +116,23 @@ def test_the_linear_probe_is_the_fit_it_was_and_that_of_the_judgement(task):
     np.testing.assert_allclose(softmax(logits, axis=1) if task == "classification" else expit(logits), judged.scores, atol=1e-5)
     assert [trial["C"] for trial in found.trials] == sorted(trial["C"] for trial in found.trials)
     best = max(trial["valid_score"] for trial in found.trials)
-    assert next(trial["C"] for trial in found.trials if trial["valid_score"] == best) == found.choice["C"]
+    assert found.choice["C"] in [trial["C"] for trial in found.trials if trial["valid_score"] == best]
+
+
+def test_of_strengths_with_equal_scores_the_one_under_which_valid_is_likeliest_is_taken():
+    train, valid, test = (blobs([30, 30, 30], seed=seed, spread=0.05) for seed in (0, 1, 2))
+    found = fit_probe("linear", *train, *valid, task="classification")
+    assert {trial["valid_score"] for trial in found.trials} == {1.0}
+    assert log_loss(test[1].argmax(axis=1), softmax(scores_of(found, test[0]), axis=1)) < 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_valid_split_of_labels_that_train_never_shows_chooses_nothing(kind):
+    features, targets = blobs([20, 20, 0])
+    for task in ("classification", "detection"):
+        found = fitted(kind, (features, targets), blobs([0, 0, 9], seed=1), task)
+        assert found.valid_score is None
+        assert "in the valid split" in found.notes[0]
 
 
 def test_a_prototype_is_the_nearest_class_mean_by_cosine():

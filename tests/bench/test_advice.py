@@ -18,10 +18,10 @@ CHOSEN = {"encoder": "yamnet", "regime": "linear", "background": 1.0, "layer": "
 
 
 def dataset(train=12, task="detection"):
-    """Twelve train groups and six each of valid and test, of eight windows of two overlapping kinds of call."""
+    """Twelve train groups, six of valid and eight of test, of eight windows of two overlapping kinds of call."""
     rng = np.random.default_rng(0)
     rows, vectors = [], []
-    for split, groups in (("train", train), ("valid", 6), ("test", 6)):
+    for split, groups in (("train", train), ("valid", 6), ("test", 8)):
         for group in range(groups):
             for window in range(8):
                 label = int(rng.integers(2))
@@ -42,6 +42,8 @@ def folder(tmp_path):
     data, vectors = dataset()
     encoder = {
         "name": "yamnet",
+        "called": "yamnet",
+        "trainable": True,
         "layer": "top",
         "pool": "mean",
         "fingerprint": "f1",
@@ -74,6 +76,38 @@ def test_a_run_gains_a_learning_curve_costs_and_answers(folder):
     assert choice["gains"]["tuning"]["value"] == 0.1 and "add --background" in choice["gains"]["background"]["sentence"]
     assert (curve["encoder"], curve["unit"], curve["groups"], curve["fold"]) == ("yamnet", "recordings", 12, None)
     assert read_json(folder / "costs.json")["costs"][0]["fit_s"] == 3.0
+
+
+def test_a_tuned_folder_has_a_curve_costs_and_advice_of_its_own(folder):
+    """Its own name is that of what it was tuned from."""
+    about = read_json(folder / "provenance.json")
+    write_json(about | {"encoders": [about["encoders"][0] | {"called": "my/tuned"}]}, folder / "provenance.json")
+    write_text((folder / "costs.csv").read_text().replace("yamnet", "my/tuned"), folder / "costs.csv")
+    write_json(read_json(folder / "choice.json") | {"encoder": "my/tuned"}, folder / "choice.json")
+    write_advice(folder, dataset()[0])
+    gains = read_json(folder / "choice.json")["gains"]
+    assert gains["tuning"]["sentence"] == "What tuning my/tuned would bring was not tried: add lora or full to --regimes."
+    assert "frozen embedding of my/tuned" in gains["labels"]["sentence"]
+    assert read_json(folder / "learning_curve.json")["encoder"] == "my/tuned"
+    [cost] = read_json(folder / "costs.json")["costs"]
+    assert (cost["licence"], cost["restricted"], cost["parameters"]) == ("Apache-2.0", False, 9)
+
+
+@pytest.mark.parametrize(("trainable", "words"), [(False, "yamnet cannot be tuned."), (True, "was not tried"), (None, "was not tried")])
+def test_what_cannot_be_tuned_is_what_says_so_and_not_what_has_no_parameters(folder, trainable, words):
+    about = read_json(folder / "provenance.json")
+    write_json(about | {"encoders": [about["encoders"][0] | {"trainable": trainable}]}, folder / "provenance.json")
+    write_parquet(from_rows([], COMPARISONS), folder / "comparisons.parquet")
+    write_advice(folder, dataset()[0], learning=False)
+    assert words in read_json(folder / "choice.json")["gains"]["tuning"]["sentence"]
+
+
+def test_the_choices_own_score_bounds_what_is_promised(folder):
+    write_parquet(
+        from_rows([score("yamnet", "linear", "map", 1.0), score("yamnet", "frozen", "map", 0.5)], SUMMARY), folder / "summary.parquet"
+    )
+    write_advice(folder, dataset()[0])
+    assert read_json(folder / "choice.json")["gains"]["labels"]["ci_high"] == 0.0
 
 
 def test_again_it_writes_the_same_bytes_and_does_not_measure_twice(folder, monkeypatch):

@@ -1,5 +1,6 @@
 """The bench as a whole, on data small enough for seconds."""
 
+import csv
 import json
 import os
 import signal
@@ -270,9 +271,53 @@ def test_a_folder_of_another_run_or_of_something_else_is_refused(clip_run, field
 
 def test_a_tuned_encoder_can_be_benched_by_its_folder(clip_run, clips, protocol, tmp_path):
     folder = clip_run.folder / clip_run.choice["tuned_encoder"]
-    run = bench(load_dataset(clips), [str(folder)], ["frozen"], protocol=protocol, out=tmp_path / "run")
+    curve = ["learning_curve=true"]
+    run = bench(load_dataset(clips), [str(folder)], ["frozen"], protocol=protocol, changes=curve, out=tmp_path / "run")
     [described] = json.loads((run.folder / "provenance.json").read_text())["encoders"]
     assert described["name"] == "mfcc" and described["tuned_on"]["dataset_fingerprint"] == load_dataset(clips).fingerprint()
+    assert (described["called"], described["trainable"]) == (str(folder), False)
+    assert read_json(run.folder / "learning_curve.json")["encoder"] == str(folder)
+    [cost] = read_json(run.folder / "costs.json")["costs"]
+    assert cost["embed_ms_per_s"] > 0 and cost["restricted"] is False  # numbers that nobody pretrained: no licence is needed
+
+
+def test_the_time_of_a_fit_is_without_embedding_before_or_after_it(clips, protocol, tmp_path, monkeypatch):
+    from callspace.bench import execute
+
+    fits, spent = [], []
+
+    def slowly(work):
+        def slow(*given, **named):
+            start = time.perf_counter()
+            time.sleep(0.4)
+            try:
+                return work(*given, **named)
+            finally:
+                spent.append(time.perf_counter() - start)
+
+        return slow
+
+    fitted = execute._fit
+
+    def timed(*given):
+        start, before = time.perf_counter(), sum(spent)
+        try:
+            return fitted(*given)
+        finally:
+            fits.append(time.perf_counter() - start - (sum(spent) - before))
+
+    monkeypatch.setattr(execute, "embed", slowly(execute.embed))
+    monkeypatch.setattr(execute, "embed_layers", slowly(execute.embed_layers))
+    monkeypatch.setattr(execute, "_fit", timed)
+    encoders, regimes = ["callspace-small:random"], ["linear", "full", "frozen"]
+    run = bench(load_dataset(clips), encoders, regimes, protocol=protocol, out=tmp_path / "run")
+    with (run.folder / "costs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    by_regime = {row["regime"]: row for row in rows}
+    assert len(spent) == 2  # of the encoder, for all, and of the tuned one
+    assert [float(by_regime[cell]["seconds_fit"]) for cell in ("linear", "full")] == pytest.approx(fits, abs=0.2)
+    assert all(float(by_regime[cell]["seconds_embed"]) >= 0.4 for cell in ("linear", "full"))
+    assert by_regime["frozen"]["seconds_fit"] == "" and float(by_regime["frozen"]["seconds_embed"]) == 0.0
 
 
 def test_a_second_bench_in_the_same_folder_waits_its_turn(clip_run, clips, protocol):

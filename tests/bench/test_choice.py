@@ -17,7 +17,9 @@ def candidate(encoder, regime, valid, test, background=1.0, pretraining="audio",
 
 
 def best_row(encoder, regime, low, high, layer="top", background=1.0, policy="share"):
+    """A comparison with the best, tested: beyond chance where its interval is."""
     return {
+        "verdict": "higher" if low > 0 else "lower" if high < 0 else "undecided",
         "question": "best",
         "metric": "map",
         "b_encoder": encoder,
@@ -57,6 +59,15 @@ def test_a_choice_with_failed_cells_is_no_candidate_and_is_named():
     found = choose([whole, broken], [], DATA, "map")
     assert found["encoder"] == "a"
     assert any("Not all folds and seeds of b" in sentence for sentence in found["caveats"])
+
+
+def test_where_no_choice_is_complete_none_is_made_and_it_says_why():
+    from dataclasses import replace
+
+    found = choose([replace(candidate(name, "full", 0.9, 0.9), complete=False) for name in "ab"], [], DATA, "map")
+    assert found["encoder"] is None
+    assert found["headline"].startswith("Nothing could be chosen: no choice completed all folds and seeds")
+    assert any("Not all folds and seeds of a fully fine-tuned, b" in sentence for sentence in found["caveats"])
 
 
 def test_a_difference_whose_interval_holds_zero_is_a_tie():
@@ -99,7 +110,7 @@ def test_a_frozen_encoder_that_is_tied_is_named_once_as_its_linear_head():
     found = choose(candidates, rows, DATA, "map")
     assert [tied["regime"] for tied in found["tied"]] == ["linear"]
     assert "Not distinguishable from it on this test split: a linear." in found["reasons"]
-    ahead = choose(candidates, [row | {"ci_low": 0.05} for row in rows], DATA, "map")
+    ahead = choose(candidates, [row | {"ci_low": 0.05, "verdict": "higher"} for row in rows], DATA, "map")
     assert any(sentence.startswith("1 other choice did better") for sentence in ahead["reasons"])
     only_at_less = [best_row("a", "frozen", -0.1, 0.1), best_row("a", "linear", -0.1, 0.1, background=0.1)]
     assert [tied["regime"] for tied in choose(candidates, only_at_less, DATA, "map")["tied"]] == ["frozen", "linear"]
@@ -167,14 +178,15 @@ def test_too_few_groups_for_so_many_comparisons_are_said_to_be_so():
         ({"verdict": "higher", "ci_low": 0.1, "ci_high": 0.2}, 1),
         ({"verdict": "lower", "ci_low": -0.2, "ci_high": -0.1}, -1),
         ({"verdict": "undecided", "ci_low": 0.1, "ci_high": 0.2}, 0),
-        ({"verdict": None, "ci_low": 0.1, "ci_high": 0.2}, 1),
-        ({"ci_low": -0.2, "ci_high": -0.1}, -1),
+        ({"verdict": "alike", "ci_low": 0.01, "ci_high": 0.02}, 0),
+        ({"verdict": None, "p": None, "ci_low": 0.1, "ci_high": 0.2}, 0),
+        ({"verdict": None, "p": 0.01, "p_holm": 0.4, "ci_low": 0.1, "ci_high": 0.2}, 0),
+        ({"ci_low": -0.2, "ci_high": -0.1}, -1),  # foreseen, not compared
         ({"ci_low": -0.2, "ci_high": 0.1}, 0),
         ({"ci_low": None, "ci_high": None}, 0),
-        ({"p_holm": 0.4, "ci_low": 0.1, "ci_high": 0.2}, 0),
     ],
 )
-def test_beyond_chance_is_by_verdict_and_by_the_interval_without_one(row, sign):
+def test_beyond_chance_is_by_verdict_and_a_comparison_that_could_not_be_tested_is_not(row, sign):
     assert beyond_chance(row) == sign
 
 
@@ -264,6 +276,20 @@ def test_what_tuning_changed_is_said_for_every_regime_that_tunes():
     assert sentence == (
         "Fine-tuning, against a linear probe on the frozen network, raised the mAP of a (lora, +0.200); lowered that of a (last:2, -0.200)."
     )
+
+
+def test_what_tuning_did_not_change_is_told_from_too_little_data():
+    def row(encoder, verdict, **more):
+        own = best_row(encoder, "full", -0.4, 0.4) | {"question": "tuning", "a_encoder": encoder, "a_regime": "frozen", "verdict": verdict}
+        return own | {"difference": 0.0, "a_layer": "top", "a_pool": "mean", "a_background": 1.0} | more
+
+    rows = [row("a", "alike"), row("b", "undecided", detectable=0.6, n_groups=9), row("c", "undecided")]
+    said = [s for s in choose([candidate("a", "full", 0.9, 0.9)], rows, DATA, "map")["reasons"] if "tuning" in s]
+    assert said == [
+        "Full fine-tuning, against a linear probe on the frozen network, made no difference that matters (0.05 at most) for a.",
+        "Whether full fine-tuning changes the mAP of b (with its 9 groups only a difference of about 0.60 would show), c is open: "
+        "this test split holds too little data to say.",
+    ]
 
 
 def test_the_studys_question_leaves_out_what_was_tuned_before_the_bench():

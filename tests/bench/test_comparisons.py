@@ -9,10 +9,11 @@ import pytest
 from callspace import tables
 from callspace.bench import comparisons as module
 from callspace.bench.choice import Candidate
-from callspace.bench.comparisons import comparisons
+from callspace.bench.comparisons import comparisons, not_compared
 from callspace.bench.plan import Choice
 from callspace.evaluation.averages import average
 from callspace.evaluation.predictions import head_predictions
+from callspace.evaluation.scores import Key
 from callspace.metrics.multiple import holm
 
 DATA = SimpleNamespace(name="field", task="classification", labels=["a", "b"])
@@ -97,6 +98,15 @@ def test_a_frozen_encoder_stands_aside_for_its_own_linear_head_so_that_holm_coun
     assert question == "best" or choice("yamnet") in {side for row in own for side in sides(row)}  # it has no head of its own
 
 
+def test_scores_over_other_folds_are_not_compared():
+    """A choice that lost one fold, beside one that lost another."""
+    a, b = choice("a", "full"), choice("b", "full")
+    key = Key("full", "head", None, "accuracy")
+    both = {which: judged(which, 0.5, 0, groups) for which, groups in ((a, 24), (b, 20))}
+    assert key in both[a] and key in both[b]
+    assert comparisons(both, [Candidate(which, "image", None, None, None, None) for which in both], DATA, PROTOCOL) == []
+
+
 def test_two_encoders_with_their_linear_heads_are_one_comparison():
     both = {
         choice(name, regime): judged(choice(name, regime), skill, seed)
@@ -109,18 +119,64 @@ def test_two_encoders_with_their_linear_heads_are_one_comparison():
         assert (row["a_regime"], row["b_regime"], row["p_holm"]) == ("linear", "linear", row["p"])
 
 
-def test_of_many_choices_only_the_main_score_is_compared_pair_by_pair(averages, candidates, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_PAIRS", 10)
+def test_its_own_linear_head_is_not_asked_whether_it_is_better_than_the_frozen_encoder(rows):
+    """The two predict the same: a difference that is zero whatever the data would cost the others in Holm's procedure."""
+    asked = [sides(row) for row in rows if row["question"] == "tuning"]
+    assert (choice("alexnet"), choice("alexnet", "full")) in asked
+    assert (choice("alexnet"), choice("alexnet", "linear")) not in asked
+
+
+@pytest.mark.parametrize(("background", "policy"), [(0.1, "share"), (1.0, "share+class")])
+def test_a_linear_head_under_another_policy_is_asked_since_its_training_windows_are_others(background, policy):
+    frozen, head = choice("a"), choice("a", "linear", background, policy)
+    both = {frozen: judged(frozen, 0.0, 0), head: judged(head, 0.5, 1)}
+    found = comparisons(both, [Candidate(which, "image", None, None, None, None) for which in both], DATA, PROTOCOL)
+    assert [sides(row) for row in found if row["question"] == "tuning"] == [(frozen, head)]
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Two of them one network with two pretrainings; two fully fine-tuned, of which one knows sound."""
+    held = {
+        choice("hubert-base"): "speech",
+        choice("aves"): "bioacoustic",
+        choice("alexnet"): "image",
+        choice("yamnet", "full"): "audio",
+        choice("resnet18", "full"): "image",
+        choice("resnet18", "linear"): "image",
+    }
+    averages = {which: judged(which, 0.2 * seed, seed) for seed, which in enumerate(held)}
+    return averages, [Candidate(which, kind, at / 10, None, None, None) for at, (which, kind) in enumerate(held.items())]
+
+
+def test_of_many_choices_structure_is_compared_where_a_question_needs_it_and_the_rest_is_told(many, monkeypatch):
+    averages, candidates = many
+    whole = comparisons(*many, DATA, PROTOCOL)
+    assert not_compared(*many, PROTOCOL) is None
+    monkeypatch.setattr(module, "_MOST_PAIRS", 9)
     found = comparisons(averages, candidates, DATA, PROTOCOL)
-    assert {row["metric"] for row in found if row["question"] == "pair"} == {"accuracy"}
-    assert {row["metric"] for row in found if row["question"] == "tuning"} == {"accuracy", "nmi"}
+    assert [row for row in found if row["metric"] == "accuracy"] == [row for row in whole if row["metric"] == "accuracy"]
+    pairs = [sides(row) for row in found if (row["question"], row["metric"], row["space"]) == ("pair", "nmi", "full")]
+    assert pairs == [
+        (choice("hubert-base"), choice("aves")),  # a matched pair
+        (choice("yamnet", "full"), choice("resnet18", "full")),  # of the study's second claim
+    ]
+    others = [[row for row in rows if row["question"] != "pair"] for rows in (found, whole)]
+    assert others[0] == others[1]
+    said = not_compared(*many, PROTOCOL)
+    assert said.startswith("Among the 6 choices 8 of 10 pairs were compared by their main score alone")
+
+
+def test_what_has_no_structure_of_its_own_makes_no_pairs_too_many(many, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_PAIRS", 10)  # of 15 pairs 10 have a clustering on both sides
+    assert not_compared(*many, PROTOCOL) is None
 
 
 def test_a_difference_is_that_of_the_values_and_lies_in_its_interval(rows):
     for row in rows:
         assert row["difference"] == pytest.approx(row["b_value"] - row["a_value"])
         assert row["ci_low"] <= row["difference"] <= row["ci_high"]
-        assert (row["ci_method"], row["n_groups"]) == ("t", 24)
+        assert (row["ci_method"], row["n_groups"], row["freedom"]) == ("percentile", 24, 23)
         assert 0 < row["p"] <= row["p_holm"] <= 1
         assert row["detectable"] > 0
 
@@ -136,7 +192,7 @@ def test_what_is_clear_is_called_so_and_what_is_not_is_left_undecided(rows):
     frozen, linear, full = choice("alexnet"), choice("alexnet", "linear"), choice("alexnet", "full")
     assert verdicts["pair", (linear, full)] == verdicts["tuning", (frozen, full)] == "higher"
     assert verdicts["pair", (full, choice("yamnet"))] in ("lower", "undecided")
-    assert verdicts["tuning", (frozen, linear)] == "undecided"
+    assert verdicts["background", (full, choice("alexnet", "full", 0.1))] == "undecided"
 
 
 def test_the_same_averages_give_the_same_rows(averages, candidates, rows):

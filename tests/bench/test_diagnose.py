@@ -161,6 +161,44 @@ def test_a_run_whose_recordings_are_gone_is_diagnosed_without_sound(copied, fiel
     assert by(again, "band", "mfcc")[0].verdict == "fine"
 
 
+def test_without_a_few_of_the_recordings_the_others_are_listened_to_and_it_is_said(copied, field, whole, tmp_path):
+    some = shutil.copytree(field / "audio", tmp_path / "some")
+    for name in ("r3.wav", "r11.wav"):
+        (some / name).unlink()
+    found = diagnose(copied, device="cpu", data=some)
+    for check in SOUND:
+        for finding in by(found, check):
+            assert finding.evidence
+            assert "2 of 24 recordings are not in " in finding.sentence and "left out" in finding.sentence
+    assert by(found, "band", "callspace-small")[0].verdict == "problem"
+    [level] = [one for one in by(found, "confounds", "mfcc") if one.evidence.get("nuisance") == "level_db"]
+    assert level.evidence["unknown"] > 0
+    assert "2 of 24 recordings are not in " in level.sentence
+    assert read_json(copied / DIAGNOSIS)["recordings_missing"] == 2
+    # All recordings say more than some of them, and are not forgotten for them.
+    assert diagnose(copied, device="cpu", data=field / "audio") == whole
+    assert sorted(map(repr, diagnose(copied, device="cpu", data=some))) == sorted(map(repr, whole))
+    assert read_json(copied / DIAGNOSIS)["recordings_missing"] == 0
+
+
+def test_problems_of_the_choice_that_a_later_diagnosis_finds_are_among_its_caveats(copied, whole):
+    chosen = {"encoder": "callspace-small", "layer": None, "pool": None, "regime": "frozen", "caveats": ["Few groups.", OLD]}
+    write_json(read_json(copied / "choice.json") | chosen, copied / "choice.json")
+    diagnose(copied, sound=False)
+    assert OLD not in read_json(copied / "choice.json")["caveats"]
+    diagnose(copied, device="cpu")
+    [band] = by(whole, "band", "callspace-small")
+    caveats = read_json(copied / "choice.json")["caveats"]
+    assert caveats[0] == "Few groups."
+    assert f"The diagnosis found a problem: {band.sentence}" in caveats
+    before = (copied / "choice.json").read_bytes()
+    diagnose(copied, sound=False)
+    assert (copied / "choice.json").read_bytes() == before
+
+
+OLD = "The diagnosis found a problem: of other results."
+
+
 def test_one_check_that_fails_stops_no_other(copied, monkeypatch):
     import callspace.evaluation.diagnosis.leakage as module
 
@@ -210,7 +248,7 @@ def test_no_run_and_a_damaged_diagnosis_are_refused(tmp_path, made):
     assert read_diagnosis(tmp_path / "nothing") is None
 
 
-def test_a_run_of_folds_of_clips_is_looked_at_in_its_first_fold(tmp_path):
+def test_of_a_run_of_folds_of_clips_what_is_confused_is_of_all_folds_and_the_rest_of_the_first(tmp_path):
     from small_audio import class_folders
 
     dataset = load_dataset(class_folders(tmp_path / "clips", clips=12, seconds=0.3), n_folds=3)
@@ -218,7 +256,10 @@ def test_a_run_of_folds_of_clips_is_looked_at_in_its_first_fold(tmp_path):
     write_run_data(run.folder, dataset)
     found = diagnose(run.folder, device="cpu")
     assert [finding for finding in found if "check failed" in finding.sentence] == []
-    assert by(found, "confusions", "mfcc")
+    [confused] = by(found, "confusions", "mfcc")
+    assert np.sum(confused.evidence["matrix"]) == dataset.windows.num_rows
+    assert confused.subject["folds"] == 3
+    assert "(3 folds together)" in confused.sentence
     assert by(found, "invariance", "mfcc")[0].evidence["windows"] == 12
 
 

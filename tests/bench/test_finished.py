@@ -25,6 +25,7 @@ def run(tmp_path):
         soundfile.write(tmp_path / "audio" / name, samples, RATE, subtype="FLOAT")
     (tmp_path / "events.csv").write_text("path,onset_s,offset_s,label\na.wav,1,2,x\nb.wav,2,3,y\nc.wav,0,1,x\n")
     made = FinishedRun(tmp_path, None, None, SILENT)
+    made.__dict__["lost"] = []
     made.__dict__["heard"] = load_dataset(tmp_path / "audio", tmp_path / "events.csv", window_s=1.0, hop_s=1.0)
     return made
 
@@ -69,14 +70,78 @@ def test_without_listening_or_recordings_no_level_is_known(run, monkeypatch):
     assert np.isnan(Gone(run.folder, None, None, SILENT).levels(windows, listen_on=True)["level_db"]).all()
 
 
-def test_recordings_are_listened_to_as_far_as_the_limit_goes_and_a_lost_one_is_left_out(run, monkeypatch):
-    monkeypatch.setattr(finished, "_LISTENED_S", 5.0)
-    found = by_place(run, run.levels(run.heard.windows, listen_on=True)["level_db"])
-    known = {name for (name, _), level in found.items() if not np.isnan(level)}
-    assert len(known) == 1
-    monkeypatch.setattr(finished, "_LISTENED_S", 100.0)
-    again = FinishedRun(run.folder, None, None, SILENT)
-    again.__dict__["heard"] = run.heard
+def known_of(run):
+    """The windows whose level is known, as recording and onset."""
+    return {
+        place for place, level in by_place(run, run.levels(run.heard.windows, listen_on=True)["level_db"]).items() if not np.isnan(level)
+    }
+
+
+def test_a_recording_that_can_not_be_read_is_left_out(run):
+    _ = run.heard
     (run.heard.root / "a.wav").unlink()
-    found = by_place(again, again.levels(run.heard.windows, listen_on=True)["level_db"])
-    assert {name for (name, _), level in found.items() if not np.isnan(level)} == {"b.wav", "c.wav"}
+    assert {name for name, _ in known_of(run)} == {"b.wav", "c.wav"}
+
+
+def test_within_the_limit_windows_of_all_recordings_are_listened_to_in_turn_and_the_limit_is_said(run, monkeypatch):
+    assert run.levels_said == ""
+    monkeypatch.setattr(finished, "_LISTENED_S", 6.0)
+    found = known_of(run)
+    assert len(found) in (6, 7)  # a recording's last window is half a second long
+    assert {name for name, _ in found} == {"a.wav", "b.wav", "c.wav"}
+    total = run.heard.windows.num_rows
+    assert run.levels_said.endswith(f"hours of sound are listened to for levels: those of {len(found)} of {total} windows.")
+    again = FinishedRun(run.folder, None, None, SILENT)
+    again.__dict__.update(heard=run.heard, lost=[])
+    assert known_of(again) == found
+
+
+def test_a_long_recording_or_window_takes_nothing_from_the_others(tmp_path, monkeypatch):
+    """One of 60 s among short ones: by its turn like the others, and what does not fit is passed over."""
+    (tmp_path / "audio").mkdir()
+    rng = np.random.default_rng(0)
+    seconds = {"0.wav": 60, **{f"{number}.wav": 3 for number in range(1, 8)}}
+    for name, length in seconds.items():
+        soundfile.write(tmp_path / "audio" / name, rng.normal(0, 0.1, length * RATE), RATE, subtype="FLOAT")
+    (tmp_path / "events.csv").write_text("path,onset_s,offset_s,label\n" + "\n".join(f"{name},1,2,x" for name in seconds))
+    monkeypatch.setattr(finished, "_LISTENED_S", 40.0)
+    run = FinishedRun(tmp_path, None, None, SILENT)
+    run.__dict__["lost"] = []
+    run.__dict__["heard"] = load_dataset(tmp_path / "audio", tmp_path / "events.csv", window_s=1.0, hop_s=1.0)
+    names = [name for name, _ in known_of(run)]
+    assert {name: names.count(name) for name in seconds} == {"0.wav": 19, **{f"{number}.wav": 3 for number in range(1, 8)}}
+    # A window as long as the limit is passed over.
+    at = run.heard.windows.column_names.index("offset_s")
+    first = [60.0 if row == 0 else offset for row, offset in enumerate(run.heard.windows["offset_s"].to_pylist())]
+    longer = FinishedRun(tmp_path, None, None, SILENT)
+    longer.__dict__["lost"] = []
+    longer.__dict__["heard"] = replace(run.heard, windows=run.heard.windows.set_column(at, "offset_s", pa.array(first)))
+    found = known_of(longer)
+    assert ("0.wav", 0.0) not in found
+    assert len(found) == 40
+
+
+def test_a_run_is_heard_without_the_few_recordings_that_are_lost_and_not_without_most(run):
+    def with_lost(names, total=12):
+        made = FinishedRun(run.folder, None, None, SILENT)
+        dataset = run.heard
+        repeats = [pa.concat_tables([table] * (total // 3)) for table in (dataset.recordings, dataset.windows, dataset.annotations)]
+        for at, table in enumerate(repeats):
+            copies = [f"{number // (table.num_rows * 3 // total)}{name}" for number, name in enumerate(table["recording"].to_pylist())]
+            repeats[at] = table.set_column(table.column_names.index("recording"), "recording", pa.array(copies))
+        made.__dict__["dataset"] = replace(dataset, recordings=repeats[0], windows=repeats[1], annotations=repeats[2])
+        made.__dict__["lost"] = names
+        return made
+
+    few = with_lost(["0a.wav", "1b.wav"])
+    heard = few.heard
+    for table in (heard.recordings, heard.windows, heard.annotations):
+        assert not {"0a.wav", "1b.wav"} & set(table["recording"].to_pylist())
+    assert (heard.recordings.num_rows, few.dataset.recordings.num_rows) == (10, 12)
+    assert few.unheard.startswith("2 of 12 recordings are not in ") and "left out" in few.unheard
+    most = with_lost(few.dataset.recordings["recording"].to_pylist()[:7])
+    with pytest.raises(CallspaceError, match=r"7 of 12 recordings are not in .*--data"):
+        _ = most.heard
+    of_few = with_lost(["0a.wav", "1b.wav"], total=6)
+    with pytest.raises(CallspaceError, match="2 of 6"):
+        _ = of_few.heard

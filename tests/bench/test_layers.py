@@ -47,9 +47,10 @@ def test_each_layer_is_a_cell_and_stands_in_every_table(layered):
             ("mfcc", "statistics", "mean"),
         }
     comparisons = read_parquet(layered.folder / "comparisons.parquet").to_pylist()
-    tuning = [row for row in comparisons if row["question"] == "tuning" and row["a_encoder"] == "aves:random"]
-    assert {row["a_layer"] for row in tuning} == {"layer1", "layer2"}
-    assert all((row["a_layer"], row["a_pool"]) == (row["b_layer"], row["b_pool"]) for row in tuning)
+    pairs = [row for row in comparisons if row["question"] == "pair" and row["a_encoder"] == row["b_encoder"] == "aves:random"]
+    assert pairs and {(row["a_layer"], row["a_pool"], row["b_layer"], row["b_pool"]) for row in pairs} == {
+        ("layer2", "max", "layer1", "max")
+    }
     choice = read_json(layered.folder / "choice.json")
     assert choice["layer"] in ("layer1", "layer2", "statistics")
     assert (layered.folder / choice["tuned_encoder"] / "card.json").exists()

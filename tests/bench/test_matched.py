@@ -2,7 +2,16 @@
 
 import pytest
 
-from callspace.bench.matched import MATCHED, architecture_of, image_against_sound, matched_pairs, with_image_and_sound
+from callspace.bench.matched import (
+    MATCHED,
+    architecture_of,
+    image_against_sound,
+    matched_pairs,
+    shown,
+    tallies,
+    together,
+    with_image_and_sound,
+)
 from callspace.encoders.registry import names, spec
 from callspace.tables import from_rows
 
@@ -71,15 +80,76 @@ def test_p_values_are_adjusted_over_the_matched_pairs_alone():
     )
 
 
+def test_frozen_and_tuned_pairs_of_a_score_are_adjusted_together_as_they_are_counted():
+    """One is read by a probe, the other by its own head."""
+    rows = [
+        row("convnext-base", "birdset-convnext", 0.1, 0.03, clusterer="linear"),
+        row("convnext-base", "birdset-convnext", 0.1, 0.03, regime="full", clusterer="head"),
+        row("convnext-base", "birdset-convnext", 0.1, 0.03, metric="nmi", clusterer="kmeans"),
+        row("convnext-base", "birdset-convnext", 0.1, 0.03, metric="nmi", clusterer="ward"),
+    ]
+    found = matched_pairs(rows, PRETRAINING)
+    assert {(one["metric"], one["clusterer"]): one["p_holm"] for one in found} == pytest.approx(
+        {("accuracy", "linear"): 0.06, ("accuracy", "head"): 0.06, ("nmi", "kmeans"): 0.03, ("nmi", "ward"): 0.03}
+    )
+    assert {one["verdict"] for one in found if one["metric"] == "accuracy"} == {"undecided"}
+
+
+def test_pairs_of_several_datasets_are_adjusted_together_accuracy_and_map_as_one_score():
+    runs = [
+        matched_pairs([row("hubert-base", "aves", 0.1, 0.02, metric=metric, dataset=metric)], PRETRAINING) for metric in ("accuracy", "map")
+    ]
+    assert [one["p_holm"] for own in runs for one in own] == [0.02, 0.02]
+    found = together([one for own in runs for one in own])
+    assert [one["p_holm"] for one in found] == [0.04, 0.04]
+    assert [one["p_holm"] for own in runs for one in own] == [0.02, 0.02]
+
+
+def test_a_small_p_whose_interval_holds_zero_is_not_clear():
+    rows = matched_pairs([row("convnext-base", "birdset-convnext", 0.04, 0.01)], PRETRAINING)
+    assert rows[0]["ci_low"] < 0 < rows[0]["ci_high"]
+    assert rows[0]["verdict"] == "undecided"
+    assert image_against_sound(rows)["sound"] == 0
+
+
+def test_the_nmi_that_is_shown_is_of_the_first_clusterer_in_the_full_space():
+    rows = [
+        row("hubert-base", "aves"),
+        *(
+            row("hubert-base", "aves", metric="nmi", space=space, clusterer=name)
+            for space in ("full", "tsne-30")
+            for name in ("ward", "kmeans")
+        ),
+    ]
+    found = shown(matched_pairs(rows, PRETRAINING))
+    assert [(one["metric"], one["space"], one["clusterer"]) for one in found] == [("accuracy", "full", "linear"), ("nmi", "full", "ward")]
+
+
+def test_pairs_are_counted_by_their_kind():
+    rows = matched_pairs(
+        [
+            row("hubert-base", "aves", 0.2, 0.001),
+            row("hubert-base", "aves", -0.2, 0.001, regime="full"),
+            row("hubert-base", "aves", 0.03, 0.9, regime="lora"),
+            row("resnet18:random", "resnet18", 0.2, 0.001),
+        ],
+        PRETRAINING,
+    )
+    assert tallies(rows) == {
+        ("speech", "bioacoustic"): {"pairs": 3, "higher": 1, "lower": 1, "open": 1, "mean": pytest.approx(0.01)},
+        ("none", "image"): {"pairs": 1, "higher": 1, "lower": 0, "open": 0, "mean": pytest.approx(0.2)},
+    }
+
+
 def test_image_against_sound_counts_what_is_beyond_chance_only():
     rows = matched_pairs(
         [row("convnext-base", "birdset-convnext", 0.1, 0.001), row("convnext-base", "birdset-convnext", -0.02, 0.6, regime="full")],
         PRETRAINING,
     )
-    found = image_against_sound(rows, "accuracy")
+    found = image_against_sound(rows)
     assert found == {"pairs": 2, "sound": 1, "image": 0, "undecided": 1, "mean": pytest.approx(0.04)}
     assert "its own mel" in rows[0]["note"]
-    assert image_against_sound(matched_pairs([row("resnet18:random", "resnet18")], PRETRAINING), "accuracy") is None
+    assert image_against_sound(matched_pairs([row("resnet18:random", "resnet18")], PRETRAINING)) is None
 
 
 def test_a_difference_without_an_interval_stays_undecided():

@@ -1,13 +1,15 @@
 """Several datasets: runs, one table, rank correlations; what fails is listed."""
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
-from callspace.bench.matrix import MATRIX, bench_matrix, correlations, load_matrix, matrix_rows
+from callspace.bench.matrix import MATRIX, _whole, bench_matrix, correlations, load_matrix, matrix_rows
 from callspace.bench.published import published
 from callspace.bench.ranking import rankings
 from callspace.cli.app import app
@@ -88,6 +90,13 @@ def test_the_table_holds_the_runs_own_numbers(made):
             if row["space"]:
                 assert row["nmi"] in [r["value"] for r in summary if (r["space"], r["metric"]) == (row["space"], "nmi")]
     assert {row["space"] for row in matrix.cells.to_pylist() if row["regime"] == "linear"} == {None}
+
+
+def test_a_choice_that_lacks_a_fold_is_not_in_the_table():
+    choice = {"layer": "top", "pool": "mean", "regime": "full", "background": 1.0, "policy": "share"}
+    rows = [choice | {"encoder": name, "fold": fold, "seed": 0} for name, fold in (("a", 0), ("a", 1), ("b", 0))]
+    run = SimpleNamespace(results=pa.Table.from_pylist(rows), summary=pa.Table.from_pylist(rows[1:]))
+    assert [row["encoder"] for row in _whole(run)] == ["a"]
 
 
 def test_the_terminal_shows_encoders_by_datasets(made):

@@ -136,8 +136,8 @@ def separations(sound, resnet, error=0.01, lie=0.55, others=0.3, ours=SOUND):
 def test_background_is_judged_against_networks_that_never_heard_sound_and_without_a_probe(sound, resnet, lie, others, error, verdict):
     found = answers(evidence(separations(sound, resnet, error, lie, others)))[1]
     assert found["verdict"] == verdict
-    # four pairs with the fine-tuned ResNet, four embeddings of sound's networks and its own
-    assert len(found["evidence"]) == 9 and found["missing"] == ""
+    # four pairs with the fine-tuned ResNet, four embeddings of sound's networks, each asked twice, and its own
+    assert len(found["evidence"]) == 13 and found["missing"] == ""
 
 
 def test_a_high_auroc_alone_says_nothing_of_pretraining():
@@ -186,13 +186,65 @@ def test_separations_are_paired_where_the_run_compared_them():
     assert values["aves-all", "full"] == pytest.approx(0.3)
 
 
+def separations_with(sound_error, sound=0.45):
+    """A ResNet that is a little better by the probe, beyond doubt; calls in its embedding lie as far from background as in sound's, or farther."""
+    rows = separations(0.97, 0.99, others=0.45, error=0.002)
+    rows = [row for row in rows if row["metric"] == "separation_auroc" or row["encoder"] == "resnet18"]
+    return rows + [score(own, regime, "background_neighbours", sound, sound_error) for own in SOUND for regime in ("frozen", "full")]
+
+
+@pytest.mark.parametrize(
+    ("lie", "error", "verdict"),
+    [
+        (0.45, 0.08, "undecided"),  # as far below chance as the ResNet's, and too uncertain to say so
+        (0.60, 0.08, "undecided"),  # at chance, and as uncertain
+        (0.60, 0.01, "supported"),  # clearly less than 0.05 below chance
+        (0.585, 0.004, "supported"),  # beyond chance, and clearly too little to matter
+        (0.56, 0.01, "undecided"),  # beyond chance, and perhaps more than 0.05
+        (0.45, 0.01, "undecided"),
+    ],
+)
+def test_that_sounds_networks_do_not_separate_takes_narrow_intervals_not_wide_ones(lie, error, verdict):
+    found = answers(evidence(separations_with(error, lie)))[1]
+    assert found["verdict"] == verdict
+    short = [one for one in found["evidence"] if one.get("quantity") == "short of 0.05 below chance"]
+    assert [one["value"] for one in short] == pytest.approx([lie - 600 / 999 + 0.05] * 4)
+
+
+def test_neighbours_are_held_against_the_chance_of_the_folds_they_are_of_not_of_one():
+    rows = separations(0.6, 0.9, lie=0.633, others=0.3)  # folds with 90, 50 and 50 % of background
+    for first in (0.9, 0.5):  # the fold whose counts dataset.json has
+        run = evidence(rows, chance=0.633)
+        run.about["splits"]["test"]["background"] = int(1000 * first)
+        found = answers(run)[1]
+        below = [one["value"] for one in found["evidence"] if one.get("quantity") == "below chance" and one["encoder"] != "resnet18"]
+        assert below == [0.0] * 4 and found["verdict"] == "supported"
+        assert any("by chance 63.3 %" in sentence for sentence in found["beside"])
+
+
+def test_separations_are_compared_where_each_encoder_is_read_by_default():
+    rows = separations(0.6, 0.9, lie=0.6)
+    pairs = [
+        difference("pair", (own, regime), ("resnet18", "full"), "separation_auroc", -0.2, p=0.001, clusterer="linear", a_layer="layer6")
+        for own in SOUND
+        for regime in ("frozen", "full")
+    ]
+    assert answers(evidence(rows, pairs))[1]["verdict"] == "supported"
+
+
+def test_where_train_has_no_background_that_is_the_reason_and_no_cell_is_blamed():
+    rows = [row for row in separations(0.6, 0.9) if row["metric"] != "separation_auroc"]
+    found = answers(evidence(rows))[1]
+    assert found["missing"] == "give a train split that holds background windows: there are none in this one for a probe to learn from"
+
+
 def test_how_calls_lie_among_background_is_told_beside_chance():
     found = answers(evidence(separations(0.6, 0.9, lie=0.3)))[1]
     assert any("by chance 60.1 %: yamnet frozen 30 %, yamnet tuned 30 %" in sentence for sentence in found["beside"])
 
 
 def test_a_test_split_without_background_is_the_reason_and_no_cell_is_blamed():
-    run = evidence(separations(0.6, 0.9))
+    run = evidence([score(own, "full", "map", 0.5) for own in (*SOUND, "resnet18")])
     run.about["splits"]["test"]["background"] = 0
     found = answers(run)[1]
     assert "holds background windows: there are none in this one" in found["sentence"] and "cells" not in found["sentence"]
@@ -241,6 +293,74 @@ def test_one_amount_of_background_asks_for_another():
     assert answers(one_share)[2]["missing"] == "add 0.1 to --background"
 
 
+CLEAN = (0.0, "clean-all")
+
+
+def with_clean(run, ours, other):
+    """The same run with both networks tuned with clean-all as well, which is judged on other test windows."""
+    clean = [score(encoder, "full", "map", value, kept=CLEAN) for encoder, value in (("yamnet", ours), ("resnet18", other))]
+    lead = difference("pair", ("yamnet", "full", CLEAN), ("resnet18", "full", CLEAN), "map", other - ours, p=1e-4)
+    return evidence([*clean, *run.summary], [lead, *run.comparisons], networks=("yamnet", "resnet18"))
+
+
+def test_clean_all_is_no_share_of_background_since_it_is_judged_on_other_windows():
+    found = answers(with_clean(policies(0.6, 0.6, 0.6, 0.6), 0.95, 0.8))[2]
+    assert (found["verdict"], [one["value"] for one in found["evidence"]]) == ("undecided", [0.0, 0.0])
+    assert "Fine-tuned with 10 % of the background" in found["sentence"] and "from all to 10 %" in found["sentence"]
+    assert found["beside"] == ["What was tuned with clean-all is left out: it is judged on other test windows, without background."]
+
+
+def test_one_share_and_clean_all_cannot_say_and_the_reason_is_given():
+    run = with_clean(policies(0.6, 0.6, 0.6, 0.6), 0.95, 0.8)
+    one_share = evidence([row for row in run.summary if row["background"] != 0.1], run.comparisons, networks=())
+    found = answers(one_share)[2]
+    assert (found["verdict"], found["evidence"]) == ("undecided", [])
+    assert found["missing"].startswith("add 0.1 and 0 to --background (clean-all leaves background out of the test windows too")
+
+
+def test_a_tenth_alone_asks_for_all_of_it():
+    run = policies(0.5, 0.7, 0.6, 0.5)
+    tenth = evidence([row for row in run.summary if row["background"] != 1.0], [], networks=())
+    assert answers(tenth)[2]["missing"] == "add 1 to --background"
+
+
+def test_a_lead_and_its_growth_are_of_one_reading():
+    run = policies(0.6, 0.6, 0.6, 0.6)
+    other = [
+        difference("best", ("yamnet", "full", LEAST), ("resnet18", "full", LEAST), "map", -0.2, p=1e-4, a_layer="layer6"),
+        difference("background", ("yamnet", "full", MOST), ("yamnet", "full", LEAST), "map", 0.2, a_layer="layer6", b_layer="layer6"),
+        score("yamnet", "full", "map", 0.8, kept=LEAST, layer="layer6"),
+    ]
+    found = answers(evidence([*run.summary, other[2]], [*other[:2], *run.comparisons], networks=("yamnet", "resnet18")))[2]
+    assert [one["value"] for one in found["evidence"]] == [0.0, 0.0]
+
+
+def test_scores_of_other_folds_are_not_compared_as_independent_ones():
+    run = policies(0.5, 0.7, 0.6, 0.5, paired=False)
+    summary = [row | {"cells": 2 if row["encoder"] == "yamnet" else 3} for row in run.summary]
+    assert answers(evidence(summary, [], networks=("yamnet", "resnet18")))[2]["evidence"] == []
+
+
+@pytest.mark.parametrize("kept", [CLEAN, (1.0, "ratio")])
+def test_where_no_share_of_background_was_tuned_with_that_is_said_and_no_cell_is_blamed(kept):
+    rows = [score(name, "full", "map", 0.6, kept=kept) for name in ("yamnet", "resnet18", "alexnet")]
+    found = answers(evidence(rows, networks=("yamnet", "resnet18", "alexnet")))
+    assert found[1]["missing"] == "add 1 to --background"
+    assert "add 1, 0.1" in found[2]["missing"] or found[2]["missing"] == "add 1 and 0.1 to --background"
+    assert kept == CLEAN or found[0]["missing"] == "add 1 to --background"
+
+
+def test_a_run_with_clean_all_alone_answers_the_first_claim_and_says_of_what():
+    rows = [score(name, "full", "map", 0.6, kept=CLEAN) for name in ("yamnet", "alexnet")]
+    pairs = [
+        row | {"a_background": 0.0, "b_background": 0.0, "a_policy": "clean-all", "b_policy": "clean-all"}
+        for row in tuned_minus_frozen(0.1)
+    ]
+    found = answers(evidence(rows, pairs))[0]
+    assert (found["verdict"], found["missing"]) == ("supported", "")
+    assert any("test windows without background" in sentence for sentence in found["beside"])
+
+
 def test_whether_the_ranking_changes_is_told_where_three_networks_were_tuned():
     summary = [
         score(encoder, "full", "map", value, kept=kept)
@@ -278,6 +398,42 @@ def test_noise_leaves_all_three_undecided():
         for metric, around in (("separation_auroc", 0.75), ("background_neighbours", 600 / 999)):
             summary += [score(own, regime, metric, drawn(around), 0.02) for own in (*SOUND, "resnet18") for regime in ("frozen", "full")]
         marked += [one["verdict"] != "undecided" for one in answers(evidence(summary, comparisons))]
+    assert (marked / 200 <= 0.07).all(), marked
+
+
+def test_intervals_of_few_groups_count_as_such():
+    [many] = answers(evidence(comparisons=tuned_minus_frozen(0.03, ours=("yamnet",))))[0]["evidence"]
+    few_rows = [row | {"freedom": 4} for row in tuned_minus_frozen(0.03, ours=("yamnet",))]
+    [few] = answers(evidence(comparisons=few_rows))[0]["evidence"]
+    assert few["p_holm"] > 2 * many["p_holm"]
+    rows = [row | {"freedom": 4} for row in separations(0.6, 0.9, lie=0.6)]
+    few, many = (answers(evidence(own))[1]["evidence"] for own in (rows, separations(0.6, 0.9, lie=0.6)))
+    assert all(one["p_holm"] >= other["p_holm"] for one, other in zip(few, many, strict=True))
+    assert few[-1]["p_holm"] > 5 * many[-1]["p_holm"]
+
+
+def test_noise_of_five_groups_leaves_all_three_undecided():
+    from scipy.stats import t
+
+    rng = np.random.default_rng(0)
+    marked = np.zeros(3)
+
+    def drawn(around=0.0):
+        """A mean of five groups, and what makes its t interval of the rows' normal one."""
+        own = around + 0.03 * rng.standard_normal(5)
+        return own.mean(), own.std(ddof=1) / np.sqrt(5) * t.ppf(0.975, 4) / 1.959963984540054
+
+    for _ in range(200):
+        pairs = [
+            difference("study", (own, "frozen"), ("alexnet", "full"), "nmi", *drawn(), space="umap-50-0.5", freedom=4) for own in SOUND
+        ]
+        tried = [(encoder, kept) for encoder in ("yamnet", "resnet18") for kept in (MOST, LEAST)]
+        summary = [score(encoder, "full", "map", *drawn(0.5), kept, freedom=4) for encoder, kept in tried]
+        for metric, around in (("separation_auroc", 0.75), ("background_neighbours", 600 / 999)):
+            summary += [
+                score(own, regime, metric, *drawn(around), freedom=4) for own in (*SOUND, "resnet18") for regime in ("frozen", "full")
+            ]
+        marked += [one["verdict"] != "undecided" for one in answers(evidence(summary, pairs))]
     assert (marked / 200 <= 0.07).all(), marked
 
 

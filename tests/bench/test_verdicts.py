@@ -49,11 +49,21 @@ def test_what_has_no_interval_tells_nothing_and_costs_the_others_nothing():
     assert found[0].p_holm is None
 
 
-def test_the_p_of_an_interval_is_that_of_a_normal_distribution():
+def test_the_p_of_an_interval_of_many_groups_is_that_of_a_normal_distribution():
     from scipy.stats import norm
 
     [found] = decide([estimate(0.03, 0.02)])
     assert found.p_holm == pytest.approx(2 * norm.sf(1.5))
+
+
+def test_the_p_of_an_interval_of_few_groups_is_students():
+    from scipy.stats import t
+
+    reach = t.ppf(0.975, 4) * 0.02
+    one = Estimate(0.06, 0.06 - reach, 0.06 + reach, freedom=4)
+    assert one.error == pytest.approx(0.02)
+    [found] = decide([one])
+    assert found.p_holm == pytest.approx(2 * t.sf(3, 4))
 
 
 def test_a_p_against_a_skewed_interval_agrees_with_it():
@@ -82,6 +92,39 @@ def test_a_difference_of_estimates_is_that_of_independent_ones(a, error_a, b, er
     assert found.value == a - b
     assert found.error == pytest.approx(np.hypot(error_a, error_b))
     assert found.flipped().flipped() == found
+
+
+def test_a_difference_of_estimates_from_few_groups_has_welchs_degrees_of_freedom():
+    from scipy.stats import t, ttest_ind
+
+    rng = np.random.default_rng(0)
+    drawn = [rng.normal(size=n) * width + 1 for n, width in ((5, 1.0), (9, 0.3))]
+    means = [
+        Estimate(x.mean(), x.mean() - reach, x.mean() + reach, freedom=len(x) - 1)
+        for x in drawn
+        for reach in [t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))]
+    ]
+    found, welch = means[0].minus(means[1], {}), ttest_ind(*drawn, equal_var=False)
+    assert found.freedom == pytest.approx(welch.df)
+    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
+    assert decide([found])[0].p_holm == pytest.approx(welch.pvalue)
+    sure = Estimate(0.5, 0.5, 0.5, freedom=4)
+    assert means[0].minus(sure, {}).freedom == pytest.approx(4)
+    assert (sure.minus(sure, {}).low, sure.minus(sure, {}).high) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("n_estimates", [1, 6, 20])
+def test_noise_of_five_groups_is_marked_no_more_often_than_of_many(n_estimates):
+    from scipy.stats import t
+
+    rng = np.random.default_rng(1)
+    marked, repetitions = 0, 800
+    for _ in range(repetitions):
+        drawn = rng.normal(size=(n_estimates, 5))
+        reach = t.ppf(0.975, 4) * drawn.std(axis=1, ddof=1) / np.sqrt(5)
+        found = decide([Estimate(own, own - half, own + half, freedom=4) for own, half in zip(drawn.mean(axis=1), reach, strict=True)])
+        marked += any(one.sign for one in found)
+    assert marked / repetitions < 0.07
 
 
 def test_noise_alone_is_marked_in_at_most_one_claim_in_twenty():

@@ -151,14 +151,24 @@ def test_the_interval_over_small_folds_covers_the_truth_about_as_often_as_it_say
     assert covered >= 366
 
 
-def test_judged_on_other_groups_two_averages_have_no_p(as_windows):
-    """Flipping a sign swaps the two sides of a group; a group with one side only has none to swap."""
-    one, two = (
-        average([part(as_windows, fold, 0, skill)], VOCABULARY, "classification")[ACCURACY] for fold, skill in (("x", 1.5), ("y", -1))
-    )
+def test_two_averages_over_other_folds_are_not_compared(as_windows):
+    """One fold is easier than another: their difference says nothing of what was judged on them."""
+    folds = {name: part(as_windows, name, 0, skill) for name, skill in (("x", 0.5), ("y", 2.5), ("z", -1.0))}
+    one, two = (average([folds["x"], folds[name]], VOCABULARY, "classification", n_bootstrap=60)[ACCURACY] for name in "yz")
     found = difference(one, two)
-    assert found.ci_low > 0
-    assert (found.p, found.detectable, found.n_groups) == (None, None, 60)
+    assert found.value == pytest.approx(one.value - two.value)
+    assert (found.ci_low, found.ci_high, found.p, found.detectable, found.n_groups) == (None, None, None, None, 90)
+
+
+def test_a_fold_that_counts_more_in_one_average_than_in_the_other_leaves_them_not_compared(as_windows):
+    parts = {(fold, seed): part(as_windows, fold, seed, 0.5) for fold in "xy" for seed in (0, 1)}
+
+    def over(*which):
+        return average([parts[one] for one in which], VOCABULARY, "classification", n_bootstrap=60)[ACCURACY]
+
+    whole = over(("x", 0), ("x", 1), ("y", 0), ("y", 1))
+    assert difference(over(("x", 0), ("x", 1), ("y", 0)), whole).p is None
+    assert difference(over(("x", 1), ("y", 0)), whole).p is not None  # each fold counts half in both
 
 
 def test_what_is_detectable_heeds_how_many_are_compared(as_windows):

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from callspace.errors import CallspaceError
 from callspace.evaluation.clusterers import CLUSTERERS, cluster, clustered
 from callspace.evaluation.clustering import density, graph, hierarchy, number
-from callspace.evaluation.clustering.found import Given
+from callspace.evaluation.clustering.found import Given, NotClusteredError
 from callspace.evaluation.spaces import Graph, principal_components
 from callspace.metrics.neighbours import k_nearest
 
@@ -82,7 +82,7 @@ def test_the_other_lot_of_starts_is_alike_where_there_are_clusters_and_not_where
 def test_a_mixture_is_scikit_learns_of_scaled_vectors():
     vectors = np.random.default_rng(2).normal(size=(120, 3)) * 1e-3
     found, _ = cluster("gmm", vectors, 3, seed=5)
-    scaled = vectors / np.sqrt(vectors.var(axis=0).mean())
+    scaled = (vectors - vectors.mean(axis=0)) / np.sqrt(vectors.var(axis=0).mean())
     np.testing.assert_array_equal(found, GaussianMixture(3, max_iter=300, random_state=5).fit_predict(scaled))
 
 
@@ -208,8 +208,58 @@ def test_one_cluster_is_one_cluster():
 def test_numbers_tried_grow_to_what_the_windows_can_show():
     assert number.numbers_tried(1000, 1000)[:11] == list(range(2, 13))
     assert number.numbers_tried(1000, 1000)[-1] <= 200
-    assert number.numbers_tried(1000, 5) == [2, 3, 4]
+    assert number.numbers_tried(1000, 1000)[-1] == 200
+    assert number.numbers_tried(1000, 14) == [*range(2, 13), 14]
+    assert number.numbers_tried(1000, 5) == [2, 3, 4, 5]
     assert number.numbers_tried(6, 6) == [2]
+    assert number.numbers_tried(2, 2) == [2]
+
+
+@pytest.mark.parametrize("best", range(2, 61))
+def test_every_number_of_clusters_can_be_the_one_estimated(best):
+    points = np.random.default_rng(0).normal(size=(300, 2))
+    k, notes = number.by_bic(points, lambda sample, k: abs(k - best), 0)
+    assert k == best
+    assert "of the smallest BIC" in notes[0]
+
+
+@pytest.mark.parametrize("k", [13, 14, 17, 20, 23])
+def test_more_than_twelve_clusters_are_counted(k):
+    codes = np.repeat(np.arange(k), 6 * 4)
+    vectors = np.random.default_rng(0).normal(size=(len(codes), 10)) + 40 * np.random.default_rng(1).normal(size=(k, 10))[codes]
+    found, notes = cluster("kmeans-auto", vectors, 2)
+    assert adjusted_rand_score(codes, found) == 1.0
+    assert "tried from 2 to" in notes[0]
+    assert "ever closer around the best" in notes[0]
+
+
+@pytest.mark.parametrize("distinct", [2, 3, 8])
+def test_there_can_be_as_many_clusters_as_windows_differ(distinct):
+    codes = np.arange(120) % distinct
+    found, notes = cluster("kmeans-auto", np.random.default_rng(0).normal(size=(distinct, 5))[codes], 2)
+    assert adjusted_rand_score(codes, found) == 1.0
+    assert notes == [f"the number of clusters is the one of the largest silhouette, from 2 to {distinct}."]
+
+
+@pytest.mark.parametrize("name", ["gmm", "gmm-auto"])
+@pytest.mark.parametrize("dimensions", [2, 64])
+def test_a_mixture_does_not_depend_on_where_the_vectors_lie(name, dimensions):
+    codes = np.arange(160) % 4
+    vectors = np.random.default_rng(0).normal(size=(160, dimensions)) + 20 * np.random.default_rng(1).normal(size=(4, dimensions))[codes]
+    for moved in (vectors + 1e7, np.c_[vectors, np.full(160, 1e9)]):
+        assert adjusted_rand_score(codes, cluster(name, moved, 4)[0]) == 1.0
+
+
+@pytest.mark.parametrize("name", ["gmm", "gmm-auto"])
+def test_a_mixture_that_is_not_found_is_no_clustering_and_says_why(monkeypatch, name):
+    def fail(self, *_, **__):
+        raise ValueError("Some components are ill-defined (singletons). Try to increase reg_covar.")
+
+    monkeypatch.setattr(GaussianMixture, "fit", fail)
+    monkeypatch.setattr(GaussianMixture, "fit_predict", fail)
+    said = r"no mixture of 4 components was found: some components are ill-defined \(singletons\)\.$"
+    with pytest.raises(NotClusteredError, match=said if name == "gmm" else "no mixture of any number of components was found"):
+        cluster(name, blobs()[0], 4)
 
 
 def test_an_unknown_clustering_is_refused_with_the_known_ones():

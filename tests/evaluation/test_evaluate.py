@@ -40,3 +40,10 @@ def test_windows_that_carry_levels_have_scores_by_level(blobs):
     found = evaluate(embeddings(blobs, snr_db=pa.array(levels)), spaces="full", n_bootstrap=0)
     bands = {row["class"] for row in found.table.to_pylist() if row["metric"] == "separation_auroc_by_level"}
     assert bands == {"0 to 5 dB", "5 to 10 dB"}
+
+
+def test_where_there_is_no_hearing_threshold_the_notes_say_why(blobs):
+    levels = ["1" if names else "" for names in embeddings(blobs).windows["labels"].to_pylist()]
+    found = evaluate(embeddings(blobs, snr_db=pa.array(levels)), spaces="full", n_bootstrap=0)
+    assert "hearing_threshold_db" not in metrics(found)
+    assert any("missing for 'linear': the calls are of one band of levels only" in note for note in found.notes)

@@ -5,11 +5,14 @@ import warnings
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn import metrics as sk
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from callspace.errors import CallspaceError
+from callspace.evaluation.clusterers import clustered
+from callspace.evaluation.clustering.found import NotClusteredError
 from callspace.evaluation.judge import judge
 from callspace.evaluation.scores import Key, rows, score
 
@@ -267,3 +270,91 @@ def test_a_judgement_does_not_depend_on_the_scale_of_the_embedding(blobs, judged
         assert scores[key] == pytest.approx(value, abs=0.05), key  # maps of rounded numbers are other maps
     (note,) = set(found.notes) - set(usual.notes)
     assert note.endswith("they were scaled, which changes no score.")
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_silence_scores_the_same_in_any_order(blobs, task):
+    vectors, windows, labels = blobs(background=0.0 if task == "classification" else 0.25)
+    vectors[::3] = 0.0
+    order = np.random.default_rng(0).permutation(len(vectors))
+    options = {"spaces": ("full",), "label_rule": "each"}
+    found, moved = (
+        score(judge(points, table, labels, task, **options).predictions, labels, task)
+        for points, table in ((vectors, windows), (vectors[order], windows.take(order)))
+    )
+    named = {"knn_purity", "background_neighbours", "purity_each", "auroc_each", "retrieval_p1"}
+    compared = [key for key in found if key.metric in named or key.clusterer == "knn"]
+    assert named - {"background_neighbours" if task == "classification" else ""} <= {key.metric for key in compared}
+    for key in compared:
+        assert moved[key] == pytest.approx(found[key], abs=1e-9), key
+
+
+@pytest.mark.parametrize("size", [1e8, 1e12, 1e30])
+def test_a_runaway_window_is_named_and_leaves_the_neighbours_of_the_others_as_they_are(blobs, size):
+    vectors, windows, labels = blobs(background=0.0)
+    vectors = vectors.astype(float)
+    options = {"spaces": ("full",)}
+    usual = judge(vectors, windows, labels, "classification", **options)
+    at = windows.column("split").to_pylist().index("test")
+    vectors[at] = size
+    found = judge(vectors, windows, labels, "classification", **options)
+    (said,) = (note for note in found.notes if "a million times" in note)
+    assert said.startswith("The values of 1 of 360 embeddings are more than a million times as large as those of the median window")
+    assert f"the first of the window at 0 s of {windows.column('recording')[at].as_py()!r}" in said
+    assert not [note for note in [*usual.notes, *found.notes] if "changes no score" in note]
+    names = np.array(found.predictions.column("label").to_pylist())
+    apart = cdist(*[vectors[[split == "test" for split in windows.column("split").to_pylist()]]] * 2)
+    silhouettes = sk.silhouette_samples(apart, names, metric="precomputed")
+    np.testing.assert_allclose(found.predictions.column("silhouette_labels:full").to_numpy(), silhouettes, atol=1e-6)
+    np.fill_diagonal(apart, np.inf)
+    near = np.argsort(apart, axis=1)[:, :15]
+    np.testing.assert_allclose(found.predictions.column("purity").to_numpy()[1:], (names[near] == names[:, None]).mean(axis=1)[1:])
+
+
+def test_a_collapsed_embedding_has_mixtures_or_a_note_and_no_crash(blobs):
+    vectors, windows, labels = blobs()
+    generator = np.random.default_rng(0)
+    collapsed = (generator.normal(size=64) + 1e-7 * generator.normal(size=(len(vectors), 64))).astype(np.float32)
+    found = judge(collapsed, windows, labels, "detection", spaces=("full",), clusterers=("gmm", "gmm-auto"))
+    for name in ("gmm", "gmm-auto"):
+        said = [note for note in found.notes if note.startswith(f"{name} in full is missing")]
+        assert (f"cluster:full:{name}" in found.predictions.column_names) != bool(said)
+
+
+def test_a_clustering_that_fails_from_other_starts_has_no_stability_and_says_why(blobs, monkeypatch):
+    vectors, windows, labels = blobs(n=90)
+
+    def clustered_once(name, points, k, seed=0, graph=None):
+        if seed:
+            raise NotClusteredError("it came to no end.")
+        return clustered(name, points, k, seed, graph)
+
+    monkeypatch.setattr("callspace.evaluation.steps.structure.clustered", clustered_once)
+    found = judge(vectors, windows, labels, "detection", spaces=("full",), clusterers=("spectral",))
+    assert "spectral in full: its stability over seeds is not measured: it came to no end." in found.notes
+    assert "cluster:full:spectral" in found.predictions.column_names
+
+
+def test_scores_that_the_test_labels_leave_undefined_are_missing_with_a_reason(blobs):
+    vectors, windows, labels = blobs()
+    splits, names = windows.column("split").to_pylist(), windows.column("labels").to_pylist()
+    for task, kept, said, missing in (
+        ("detection", lambda held: not held, "Probes and heads are not scored: no test window has a label.", "map"),
+        ("classification", lambda held: held == labels[:1], "Probes and heads have no AUROC of labels", "macro_auroc"),
+        ("detection", lambda held: held == labels[:1], "Probes and heads have no AUROC of labels", "macro_auroc"),
+    ):
+        rows_kept = np.array([split != "test" or kept(held) for split, held in zip(splits, names, strict=True)])
+        found = judge(vectors[rows_kept], windows.filter(pa.array(rows_kept)), labels, task, spaces=("full",))
+        assert [note for note in found.notes if note.startswith(said)], said
+        assert missing not in {key.metric for key in score(found.predictions, labels, task)}
+    usual = judge(vectors, windows, labels, "detection", spaces=("full",))
+    assert not [note for note in usual.notes if note.startswith("Probes and heads")]
+
+
+def test_several_labels_a_window_are_refused_in_classification(blobs, as_windows):
+    vectors, windows, labels = blobs(n=60, background=0.0)
+    names = [labels[:2], *windows.column("labels").to_pylist()[1:]]
+    with pytest.raises(CallspaceError, match="1 of 60 windows have several labels, the first species 0 and species 1"):
+        judge(
+            vectors, as_windows(names, windows.column("split").to_pylist(), windows.column("group").to_pylist()), labels, "classification"
+        )

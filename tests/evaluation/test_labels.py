@@ -51,3 +51,10 @@ def test_the_matrix_follows_the_vocabulary():
 def test_wrong_use_is_refused_in_words(vocabulary, task, rule, said):
     with pytest.raises(CallspaceError, match=said):
         single_labels(WINDOWS, vocabulary, task, rule)
+
+
+def test_several_labels_are_refused_in_classification():
+    said = "2 of 4 windows have several labels, the first owl and wren: in classification each window has one; judge them as detection"
+    with pytest.raises(CallspaceError, match=said):
+        single_labels(WINDOWS, VOCABULARY, "classification")
+    assert single_labels([["owl", "owl"], [], None], VOCABULARY, "classification") == ["owl", None, None]

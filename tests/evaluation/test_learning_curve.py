@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from callspace.errors import CallspaceError
-from callspace.evaluation.learning_curve import FEWEST_GROUPS, LearningCurve, _Data, _orders, _sizes, learning_curve
+from callspace.evaluation.learning_curve import FEWEST_GROUPS, LearningCurve, _curve, _Data, _orders, _sizes, learning_curve
 
 SPEC = importlib.util.spec_from_file_location("simulation", Path(__file__).resolve().parents[2] / "benchmarks" / "learning_curve.py")
 simulation = importlib.util.module_from_spec(SPEC)
@@ -109,7 +109,11 @@ def test_the_same_seed_gives_the_same_bytes(curve):
 
 @pytest.mark.parametrize(
     ("groups", "says"),
-    [((FEWEST_GROUPS - 1, 8, 20), "Too few groups: the train split has 7"), ((16, 8, 4), "Too few groups: with 4 in the test split")],
+    [
+        ((FEWEST_GROUPS - 1, 8, 20), "Too few groups: the train split has 7"),
+        ((16, 8, 4), "Too few groups: with 4 in the test split"),
+        ((16, 8, 7), "Too few groups: the test split has 7, and fewer than 8"),
+    ],
 )
 def test_with_too_few_groups_nothing_is_foreseen_and_it_is_said(groups, says):
     found = measured(groups=groups)
@@ -117,6 +121,38 @@ def test_with_too_few_groups_nothing_is_foreseen_and_it_is_said(groups, says):
     about = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert about["expected"] == [] and about["fit"] is None and about["reason"].startswith(says)
     assert LearningCurve.from_json(about).unsaid == about["reason"]
+
+
+def planted(n_test, error=0.03, seed=0):
+    """A curve whose seven points err together, of so many test groups: nothing but these makes it move."""
+    sizes = [2, 3, 4, 6, 8, 11, 16]
+    true = 0.9 - 0.6 * np.array(sizes, dtype=float) ** -0.5
+    rng = np.random.default_rng(seed)
+    # What each group adds: an error of its own that all points share, and a little for each.
+    groups = error * np.sqrt(n_test) * (0.9 * rng.standard_normal((n_test, 1)) + 0.44 * rng.standard_normal((n_test, 7)))
+    times = rng.multinomial(n_test, np.full(n_test, 1 / n_test), size=2000)
+    scored = true[:, None] + np.concatenate([groups.mean(axis=0)[:, None], (times @ groups / n_test).T], axis=1)
+    return _curve(np.tile(scored, (4, 1, 1)), np.tile(sizes, (4, 1)), sizes, "accuracy", 16, n_test, [], seed), groups
+
+
+def test_few_test_groups_have_students_interval():
+    from scipy.stats import t
+
+    for n_test in (5, 8, 30):
+        curve, groups = planted(n_test)
+        half = t.ppf(0.975, n_test - 1) * groups.std(axis=0, ddof=1) / np.sqrt(n_test)
+        assert [(point.ci_high - point.ci_low) / 2 for point in curve.points[:-1]] == pytest.approx(half[:-1], rel=0.08)
+
+
+def test_what_is_foreseen_from_few_test_groups_holds_the_truth():
+    """Differences of points that a handful of groups happen to agree on are not taken for known."""
+    true = 0.9 - 0.6 * np.array([16.0, 32.0]) ** -0.5
+    held = []
+    for seed in range(120):
+        curve, _ = planted(8, seed=seed)
+        score, gain = curve.expected(2), curve.gain(2)
+        held.append((score[1] <= true[1] <= score[2], gain[1] <= true[1] - true[0] <= gain[2]))
+    assert (np.mean(held, axis=0) >= 0.9).all()
 
 
 def test_without_a_valid_split_the_penalty_is_the_default():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, average_precision_score
+from sklearn.metrics import accuracy_score, average_precision_score, log_loss
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler, normalize
 
@@ -13,7 +13,12 @@ from callspace.adaptation.fitted import Examples
 from callspace.adaptation.logistic import fit_logistic
 from callspace.adaptation.prototype import TEMPERATURES, fit_prototype
 from callspace.evaluation.probes import C_GRID, K_GRID, PROBES, Split, _best, criterion, splits_of, standardised
-from callspace.metrics.calibration import are_class_probabilities, are_label_probabilities
+from callspace.metrics.calibration import (
+    are_class_probabilities,
+    are_label_probabilities,
+    marginal_calibration_error,
+    top_label_calibration_error,
+)
 
 GENERATOR = np.random.default_rng(0)
 
@@ -75,10 +80,65 @@ def test_the_linear_probe_takes_the_c_that_is_best_on_valid():
     found = PROBES["linear"](train, valid, test, "classification", criterion("classification"))
     fits = [LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(train.features, codes[:40]) for c in C_GRID]
     on_valid = [accuracy_score(codes[40:65], fit.predict(valid.features)) for fit in fits]
-    best = int(np.argmax(on_valid))
+    losses = [log_loss(codes[40:65], fit.predict_proba(valid.features)) for fit in fits]
+    best = min(range(len(C_GRID)), key=lambda at: (-on_valid[at], losses[at]))
     assert found.choice == {"C": C_GRID[best]}
     assert found.valid == pytest.approx(on_valid[best])
     np.testing.assert_allclose(found.scores, fits[best].predict_proba(test.features), atol=1e-3)
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_where_every_c_tells_the_classes_apart_probabilities_mean_what_they_say(task):
+    features, codes = problem(300, spread=5.0)
+    train, valid, test = cut(features, one_hot(codes, 4), at=(150, 200))
+    found = PROBES["linear"](train, valid, test, task, criterion(task))
+    assert found.valid == 1.0
+    error = top_label_calibration_error if task == "classification" else marginal_calibration_error
+    assert error(test.labels, found.scores) < 0.05
+    assert not found.notes
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+@pytest.mark.parametrize("name", PROBES)
+def test_a_valid_split_of_labels_that_train_never_has_chooses_nothing_and_it_is_said(name, task):
+    features, codes = problem()
+    labels = one_hot(codes, 5)
+    labels[40:65] = one_hot(np.full(25, 4), 5)
+    found = PROBES[name](*cut(features, labels), task, criterion(task))
+    assert np.isnan(found.valid)
+    assert "nothing to choose" in found.notes[0]
+    default = {"linear": {"C": 0.01}, "knn": {"k": 5}, "prototype": {"temperature": 8.0} | ({"bias": 0.0} if task == "detection" else {})}
+    assert found.choice == default[name]
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_neighbours_vote_the_same_whatever_classes_are_called_and_windows_are_ordered(task):
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 6, 300)
+    features = generator.normal(size=(300, 8)) + 1.2 * np.eye(8)[codes]
+    features[::4] = 0.0  # silence
+    labels, names, order = one_hot(codes, 6), generator.permutation(6), generator.permutation(150)
+    train, valid, test = (Split(features[rows], labels[rows]) for rows in (slice(0, 150), slice(150, 220), slice(220, 300)))
+    found = PROBES["knn"](train, valid, test, task, criterion(task))
+    renamed = PROBES["knn"](*(Split(split.features, split.labels[:, names]) for split in (train, valid, test)), task, criterion(task))
+    moved = PROBES["knn"](Split(train.features[order], train.labels[order]), valid, test, task, criterion(task))
+    for again in (renamed.scores[:, np.argsort(names)], moved.scores):
+        np.testing.assert_allclose(again, found.scores, atol=1e-15)
+    assert renamed.choice == moved.choice == found.choice
+    np.testing.assert_allclose(found.scores.sum(axis=1), 1)
+
+
+def test_of_labels_with_as_many_votes_the_one_with_nearer_voters_is_ahead_and_no_other_is_passed():
+    train = Split(np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.3], [1.0, 0.4], [1.0, 3.0]]), one_hot(np.array([1, 1, 2, 2, 0]), 3))
+    nothing = Split(np.zeros((0, 2)), np.zeros((0, 3), bool))
+    for direction, first in (([1.0, 0.0], 1), ([1.0, 0.4], 2)):
+        test = Split(np.array([direction]), one_hot(np.array([0]), 3))
+        (said,) = PROBES["knn"](train, nothing, test, "classification", criterion("classification")).scores
+        assert said == pytest.approx([0.2, 0.4, 0.4], abs=1e-9)
+        assert said.argmax() == first
+        assert said.sum() == pytest.approx(1)
+        (said,) = PROBES["knn"](train, nothing, test, "detection", criterion("detection")).scores
+        assert said.tolist() == [0.2, 0.4, 0.4]
 
 
 def test_the_knn_probe_votes_as_scikit_learns_and_takes_the_k_that_is_best_on_valid():

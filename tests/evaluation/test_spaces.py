@@ -89,6 +89,26 @@ def test_principal_components_are_scikit_learns_but_for_their_sign(shape):
     np.testing.assert_allclose(np.abs(found), np.abs(reference), atol=1e-8)
 
 
+@pytest.mark.parametrize("shape", [(200, 20), (15, 40)])
+@pytest.mark.parametrize("size", [1e3, 3e6, 1e10])
+def test_components_beside_a_dimension_of_another_size_are_found(shape, size):
+    vectors = np.random.default_rng(0).normal(size=shape)
+    vectors[:, 0] *= size
+    expected = PCA(5).fit_transform(vectors)
+    found = principal_components(vectors, 5)
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-4, atol=1e-3)
+    assert (found.std(axis=0) > 0.5).all()
+
+
+def test_windows_in_a_plane_have_two_components_and_zeros():
+    generator = np.random.default_rng(0)
+    for shape in ((60, 10), (8, 30)):
+        vectors = generator.normal(size=(shape[0], 2)) @ generator.normal(size=(2, shape[1])) + 7
+        found = principal_components(vectors, 5)
+        assert (found[:, 2:] == 0).all()
+        np.testing.assert_allclose(found.std(axis=0)[:2], PCA(2).fit_transform(vectors).std(axis=0))
+
+
 def test_components_that_do_not_exist_are_zero_or_told_of():
     line = np.outer(np.arange(10.0), np.ones(4))
     components = principal_components(line, 3)

@@ -54,6 +54,41 @@ def test_hungarian_accuracy_is_the_best_of_all_assignments(drawn):
     assert ours.hungarian_accuracy(truth, clusters, weights) == pytest.approx(best / weights.sum())
 
 
+@given(partitions(), st.integers(0, 1_000))
+@settings(max_examples=80, deadline=None)
+def test_the_assignment_depends_on_the_names_of_neither_clusters_nor_classes(drawn, seed):
+    truth, clusters, weights = drawn
+    names, order = np.random.default_rng(seed).permutation(9), np.random.default_rng(seed + 1).permutation(6)
+    scores, each = ours.agreement(truth, clusters, 6, weights)
+    renamed, renamed_each = ours.agreement(truth, names[clusters], 6, weights)
+    assert renamed == pytest.approx(scores)
+    assert renamed_each == pytest.approx(each, nan_ok=True)
+    assert ours.agreement(order[truth], clusters, 6, weights)[0] == pytest.approx(scores)
+
+
+def test_of_assignments_of_equal_accuracy_the_one_that_is_best_for_the_classes_is_taken():
+    # One cluster holds half the windows of class 0 and all of class 1, two each; the other is class 2's.
+    truth, clusters = np.repeat([0, 1, 2], [4, 2, 5]), np.repeat([0, 1, 0, 1], [2, 2, 2, 5])
+    for found in (clusters, 1 - clusters):
+        assert ours.hungarian_recalls(truth, found, 3) == pytest.approx([0, 1, 1])
+    weights = np.array([1.5, 1.5, 1, 1, 1.5, 1.5, 1, 1, 1, 1, 1])
+    assert ours.hungarian_recalls(truth, clusters, 3, weights) == pytest.approx([0, 1, 1]), "fractions too"
+
+
+@given(partitions())
+@settings(max_examples=60, deadline=None)
+def test_of_all_assignments_of_the_best_accuracy_the_mean_recall_is_the_largest(drawn):
+    truth, clusters, _ = drawn
+    table = contingency_matrix(truth, clusters)
+    sizes = table.sum(axis=1)
+    square = np.zeros((max(table.shape),) * 2)
+    square[: table.shape[0], : table.shape[1]] = table
+    rows = np.arange(len(square))
+    held = [square[rows, list(order)][: len(sizes)] for order in itertools.permutations(rows)]
+    best = max(((hits.sum(), (hits / sizes).mean()) for hits in held), key=lambda pair: (pair[0], round(pair[1], 9)))
+    assert ours.hungarian_balanced_accuracy(truth, clusters) == pytest.approx(best[1])
+
+
 @given(partitions())
 @settings(max_examples=60, deadline=None)
 def test_purity_and_balanced_assignment_are_their_plain_statements(drawn):

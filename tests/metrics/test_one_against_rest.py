@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from callspace.errors import CallspaceError
 from callspace.metrics import one_against_rest as ours
-from callspace.metrics.neighbours import k_nearest
+from callspace.metrics.neighbours import Neighbourhoods, k_nearest, neighbourhoods
 
 
 @st.composite
@@ -87,10 +87,10 @@ def test_silhouettes_of_duplicates_are_0_and_not_undefined():
 def test_shares_and_purities_are_counts_of_neighbours():
     generator = np.random.default_rng(0)
     vectors, member = generator.normal(size=(40, 2)), generator.random((40, 3)) < 0.4
-    near = k_nearest(vectors, 5)[0]
+    near, distances = k_nearest(vectors, 5)
     near[3, 2:] = -1
     near[4] = -1
-    shares = ours.shares_each(near, member)
+    shares = ours.shares_each(Neighbourhoods(near, distances), member)
     assert shares[0] == pytest.approx(member[near[0]].mean(axis=0))
     assert shares[3] == pytest.approx(member[near[3, :2]].mean(axis=0))
     assert np.isnan(shares[4]).all()
@@ -101,13 +101,26 @@ def test_shares_and_purities_are_counts_of_neighbours():
     assert np.isnan(purities[~member]).all()
 
 
+def test_neighbours_that_do_not_count_are_no_one_s():
+    vectors, member = np.arange(5.0)[:, None] ** 1.1, np.array([[True], [False], [True], [False], [True]])
+    near = neighbourhoods(vectors, 2)
+    assert ours.shares_each(near, member, [True, True, True, False, True])[:, 0].tolist() == [0.5, 1.0, 0.0, 1.0, 1.0]
+
+
+def test_purity_is_less_the_chance_among_other_groups_where_the_own_is_not_looked_at():
+    member, shares = np.array([[True], [True], [False], [True]]), np.array([[1.0], [0.5], [0.0], [0.5]])
+    assert ours.purities_each(shares, member)[:, 0] == pytest.approx([1.0, -0.5, np.nan, -0.5], nan_ok=True)
+    apart = ours.purities_each(shares, member, ["x", "x", "y", "z"])[:, 0]
+    assert apart == pytest.approx([1.0, 0.0, np.nan, -0.5], nan_ok=True)
+
+
 def test_purity_is_0_on_average_where_labels_are_drawn_and_1_where_classes_are_apart():
     generator = np.random.default_rng(0)
     vectors, member = generator.normal(size=(1200, 2)), generator.random((1200, 2)) < [0.1, 0.7]
-    near = k_nearest(vectors, 15)[0]
+    near = neighbourhoods(vectors, 15)
     assert np.nanmean(ours.purities_each(ours.shares_each(near, member), member), axis=0) == pytest.approx([0, 0], abs=0.03)
     apart = vectors + 100 * member
-    assert np.nanmean(ours.purities_each(ours.shares_each(k_nearest(apart, 15)[0], member), member), axis=0) == pytest.approx([1, 1])
+    assert np.nanmean(ours.purities_each(ours.shares_each(neighbourhoods(apart, 15), member), member), axis=0) == pytest.approx([1, 1])
 
 
 def test_a_class_of_all_or_of_none_has_no_rest():

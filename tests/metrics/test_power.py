@@ -53,4 +53,5 @@ def test_nothing_is_said_where_nothing_can_be_shown():
     assert detectable(0.1, 5) is None  # sign flips of five groups give no p below 0.06
     assert detectable(0.1, 6) is not None
     assert detectable(0.0, 20) is None
+    assert detectable(1e-15, 20) is None  # two that never differ but for rounding
     assert detectable(float("nan"), 20) is None

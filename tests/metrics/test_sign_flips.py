@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from callspace.errors import CallspaceError
 from callspace.metrics.sign_flips import sign_flip_p, smallest_p
 
-NUMBERS = st.one_of(st.integers(-4, 4).map(float), st.floats(-3, 3))
+NUMBERS = st.one_of(st.integers(-4, 4).map(float), st.floats(-3, 3).map(lambda value: round(value, 9)))
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=9))
@@ -54,6 +54,12 @@ def test_flips_are_shared_and_follow_from_the_seed():
 def test_the_sign_of_the_difference_and_its_unit_do_not_matter():
     values = np.random.default_rng(1).normal(0.3, 1, 25)
     assert sign_flip_p(-values) == sign_flip_p(values) == sign_flip_p(values * 1e-7)
+
+
+def test_what_is_but_rounding_contributes_nothing():
+    noise = np.random.default_rng(2).choice([-2.2e-16, 1.1e-16, 3.3e-16], 12)
+    assert sign_flip_p(noise)[0] == 1
+    assert sign_flip_p(np.concatenate([np.full(4, 0.1), noise]))[0] == sign_flip_p(np.full(4, 0.1))[0] == 2 / 2**4
 
 
 def test_a_clear_difference_is_as_unlikely_as_the_groups_allow():

@@ -25,6 +25,7 @@ def folder(tmp_path):
     unknown = dict.fromkeys(("embed_ms_per_s", "embed_mib", "fit_s", "parameters", "licence", "restricted"))
     costs = [COST | {"encoder": "yamnet", "regime": "full"} | measured, COST | {"encoder": "a<b>", "regime": "frozen"} | unknown]
     costs.append(costs[0] | {"background": 0.1})
+    costs.append(costs[1] | {"encoder": "b:random", "restricted": False})
     write_json({"costs": costs, "sentences": ["It costs: 8.2 ms."]}, folder / "costs.json")
     gains = {name: {"sentence": f"{name}.", "value": None, "ci_low": None, "ci_high": None} for name in ("tuning", "background")}
     gains |= {"labels": {"sentence": LABELS}, "most": "labels", "sentence": "What would help most: more labels."}
@@ -67,8 +68,9 @@ def test_the_table_has_a_row_a_choice_and_a_dash_for_what_was_not_measured(folde
     [pane] = costs_section(read_run(folder))["panes"]
     assert pane["table"]["rows"] == [
         ["yamnet", "full", "100 %", "8.25", "512", "75 s", "3.2 M", "Apache-2.0"],
-        ["a<b>", "frozen", "100 %", "–", "–", "–", "–", "none needed"],
+        ["a<b>", "frozen", "100 %", "–", "–", "–", "–", "not known"],
         ["yamnet", "full", "10 %", "8.25", "512", "75 s", "3.2 M", "Apache-2.0"],
+        ["b:random", "frozen", "100 %", "–", "–", "–", "–", "none needed"],
     ]
 
 
@@ -108,6 +110,7 @@ def test_the_learning_curve_is_drawn_to_four_times_the_groups(folder):
     write_json(curve(), folder / "learning_curve.json")
     section = learning_curve_section(read_run(folder))
     assert section["lead"] == [LABELS]
+    assert "a Bayesian posterior" in section["panes"][0]["caption"] and "bootstrap" not in section["panes"][0]["caption"]
     [figure] = section["panes"][0]["figures"]
     band, law, measured = figure["chart"]["data"]
     assert band["fill"] == "toself" and len(band["x"]) == 6 and max(law["x"]) == 6.0  # log2 of 64

@@ -10,7 +10,11 @@ from rich.console import Console
 
 from callspace import tables
 from callspace.errors import CallspaceError
-from callspace.report import LEADERBOARD, leaderboard, leaderboard_table
+from callspace.report import LEADERBOARD, leaderboard, leaderboard_table, write_report
+from callspace.report.figures import differences, forest
+from callspace.report.leaderboard import leaderboard_of
+from callspace.report.opening import board
+from callspace.report.reading import read_run
 
 
 def _summary_value(folder: Path, encoder: str, regime: str, background: float, metric: str, clusterer: str, space: str = "full") -> dict:
@@ -170,3 +174,20 @@ def test_a_frozen_encoder_bears_the_mark_of_its_own_linear_head(
     choice = tables.read_json(folder / "choice.json")
     tables.write_json(choice | what | {"regime": chosen, "tied": [what | {"regime": regime} for regime in tied]}, folder / "choice.json")
     assert {row["regime"]: row["standing"] for row in leaderboard(folder).to_pylist() if row["standing"]} == marked
+
+
+def test_paired_differences_say_what_so_many_groups_would_show(detection_run: Path, tmp_path: Path) -> None:
+    """No difference is told from too little data, on the page and under the pointer."""
+    folder = _copy(detection_run, tmp_path / "run")
+    rows = tables.read_parquet(folder / "comparisons.parquet").to_pylist()
+    rows = [row | {"verdict": "undecided", "detectable": 0.1234} for row in rows]
+    tables.write_parquet(tables.from_rows(rows, tables.COMPARISONS), folder / "comparisons.parquet")
+    run = read_run(folder)
+    found = board(run, leaderboard_of(run).to_pylist())["best"]["rows"]
+    assert found and {row["least"] for row in found} == {"0.123"}
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "Would show from" in page and '<td class="num">0.123</td>' in page
+    chart = forest(run, differences(run, "tuning", "map"), "map", lambda row: row["b_regime"])
+    assert "only a difference of 0.123 would show" in str(chart)
+    clear = [row | {"verdict": "higher"} for row in differences(run, "tuning", "map")]
+    assert "would show" not in str(forest(run, clear, "map", lambda row: row["b_regime"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callspace.report.matched import matched_section, what_differs
+from callspace.report.matched import matched_section, pair_names, what_differs
 from callspace.report.reading import Run, read_run
 from run_folders import make_run_folder
 
@@ -50,6 +50,29 @@ def test_where_the_inputs_differ_the_lead_does_not_say_nothing_else(run: Run) ->
 def test_of_several_pairs_some_may_differ_in_their_input() -> None:
     said = what_differs([{"note": None}, {"note": "x is fed y"}, {"note": "x is fed y"}])
     assert said.endswith("and in some pairs also what it is fed: x is fed y.")
+
+
+def test_pairs_are_named_by_their_encoders_and_by_what_else_there_are_several_of() -> None:
+    shared = {"a_encoder": "hubert-base", "b_encoder": "aves", "regime": "frozen", "background": 1.0, "policy": "share"}
+    rows = [shared | {"b_layer": layer, "b_pool": "mean"} for layer in ("layer6", "layer12")]
+    rows += [
+        rows[0] | {"b_encoder": "aves-core"},
+        *(rows[0] | {"b_encoder": "aves-all", "regime": "full", "background": kept} for kept in (1.0, 0.1)),
+    ]
+    assert pair_names(rows) == [
+        ("aves − hubert-base", "frozen", "layer6"),
+        ("aves − hubert-base", "frozen", "layer12"),
+        ("aves-core − hubert-base", "frozen"),
+        ("aves-all − hubert-base", "full", "100 %"),
+        ("aves-all − hubert-base", "full", "10 %"),
+    ]
+
+
+def test_the_caption_counts_what_is_clear_by_its_verdict(run: Run) -> None:
+    section = with_pair(run, ("hubert-base", "speech"), ("aves", "bioacoustic"))
+    assert section["panes"][0]["caption"].startswith(
+        "1 of 1 difference beyond chance (group sign-flips, Holm over these pairs, and an interval without 0)"
+    )
 
 
 def test_a_run_without_images_and_sound_on_one_network_is_told_which_encoders_would_answer(run: Run) -> None:

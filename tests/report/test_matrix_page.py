@@ -2,10 +2,13 @@
 
 import html
 import re
+from types import SimpleNamespace
+
+import pyarrow as pa
 
 from callspace.bench.matrix import MATRIX, Matrix, correlations
 from callspace.bench.ranking import rankings
-from callspace.report.matrix_page import write_matrix_page
+from callspace.report.matrix_page import _matched, write_matrix_page
 from callspace.tables import from_rows, write_csv, write_json
 
 
@@ -52,5 +55,65 @@ def test_nothing_is_asked_of_the_network_and_names_are_no_markup(tmp_path):
     assert not re.search(r'(?:src|href)="(?:https?:)?//', outside)
 
 
-def test_two_datasets_have_no_ranks(tmp_path):
-    assert "Which is best over all datasets?" not in write_matrix_page(made(tmp_path, ("a", "b"))).read_text()
+def test_two_datasets_have_no_ranks_and_the_page_says_why(tmp_path):
+    text = write_matrix_page(made(tmp_path, ("a", "b"))).read_text()
+    assert "Which is best over all datasets?" not in text
+    assert "No ranking by the main score: 2 datasets have it, and an average of ranks needs 3." in text
+
+
+def pair(b: str, difference: float, a: str = "hubert-base", metric: str = "accuracy", clusterer: str = "linear", p: float = 0.001, **more):
+    """A paired difference of two encoders, frozen."""
+    side = {"layer": "pooled", "pool": "mean", "regime": "frozen", "background": 1.0, "policy": "share"} | more
+    row = {f"{at}_{name}": value for at in "ab" for name, value in side.items()}
+    row |= {"dataset": "d", "question": "pair", "a_encoder": a, "b_encoder": b, "space": "full", "clusterer": clusterer, "metric": metric}
+    ends = {"ci_low": difference - 0.05, "ci_high": difference + 0.05}
+    return row | {"a_value": 0.5, "b_value": 0.5 + difference, "difference": difference, "p": p} | ends
+
+
+def matched(**runs):
+    """The section on matched pairs of runs with these comparisons."""
+    kinds = {"hubert-base": "speech", "convnext-base": "image", "birdset-convnext": "bioacoustic"}
+    kinds |= dict.fromkeys(("aves", "aves-core", "aves-all"), "bioacoustic")
+    summary = pa.table({"encoder": list(kinds), "pretraining": list(kinds.values())})
+    return _matched(
+        SimpleNamespace(
+            runs={name: SimpleNamespace(summary=summary, comparisons=pa.Table.from_pylist(rows)) for name, rows in runs.items()}
+        )
+    )
+
+
+def cells(table, *names: str) -> list[tuple[str, ...]]:
+    heads = [column["name"] for column in table["columns"]]
+    return [tuple(line[heads.index(name)] for name in names) for line in table["rows"]]
+
+
+def test_matched_pairs_are_told_apart_by_their_encoders_and_policies():
+    full = {"regime": "full", "clusterer": "head"}
+    rows = [
+        *(pair(name, 0.1) for name in ("aves", "aves-core", "aves-all")),
+        *(pair("aves", 0.1, background=kept, **full) for kept in (1.0, 0.1)),
+    ]
+    found = cells(matched(dogs=rows)["panes"][1]["table"], "encoders", "regime")
+    assert [names for names, _ in found] == [f"{name} − hubert-base" for name in ("aves", "aves-core", "aves-all", "aves", "aves")]
+    assert len(set(found)) == 5
+    assert [way.endswith((" · 100 %", " · 10 %")) for _, way in found] == [False] * 3 + [True] * 2
+
+
+def test_nmi_of_matched_pairs_is_of_the_first_clusterer_only():
+    rows = [pair("aves", 0.1, metric="nmi", clusterer=name) for name in ("kmeans", "ward")]
+    assert len(matched(dogs=rows)["panes"][1]["table"]["rows"]) == 1
+
+
+def test_matched_pairs_are_counted_over_datasets_and_tested_together():
+    one = [pair("birdset-convnext", 0.2, "convnext-base", p=0.001), pair("aves", 0.2, p=0.02)]
+    two = [pair("birdset-convnext", -0.2, "convnext-base", metric="map", p=0.02)]
+    found = matched(dogs=one, dawn=two)
+    counted = cells(
+        found["panes"][0]["table"], "pretraining", "score", "pairs", "first clearly higher", "second clearly higher", "undecided"
+    )
+    assert sorted(counted) == [
+        ("bioacoustic − image", "accuracy or mAP", "2", "1", "1", "0"),
+        ("bioacoustic − speech", "accuracy or mAP", "1", "1", "0", "0"),
+    ]
+    assert "of 2 matched pairs, 1 clearly better from sound, 1 clearly better from images, 0 undecided" in found["lead"][1]
+    assert sorted(cells(found["panes"][1]["table"], "dataset", "p (Holm)")) == [("dawn", "0.040"), ("dogs", "0.003"), ("dogs", "0.040")]

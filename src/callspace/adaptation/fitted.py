@@ -51,7 +51,7 @@ class Fitted:
     head : nn.Module
         From an embedding to one logit a label, in evaluation mode.
     choice : dict
-        The settings that were best on valid, the first of equals, which is the most regularised.
+        The settings that were best on valid; of equals the first, which is the most regularised, and for a linear head the likeliest.
     valid_score : float | None
         Its accuracy or mAP on valid; None where valid has nothing to judge by.
     history : list of dict
@@ -73,6 +73,11 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
 
 
-def can_judge(task: str, valid_targets: np.ndarray) -> bool:
-    """Whether a choice can be made on valid: it has windows, and where average precision judges, labelled ones."""
+def can_judge(task: str, valid_targets: np.ndarray, known: np.ndarray | None = None) -> bool:
+    """Whether a choice can be made on valid: it has windows, and where average precision judges, labelled ones.
+
+    With `known`, bool[labels], the labels that train has: any of the windows has one of those, since of others every fit says the same.
+    """
+    if known is not None:
+        return bool(valid_targets[:, known].any())
     return bool(len(valid_targets)) and (task == "classification" or bool(valid_targets.any()))

@@ -169,7 +169,7 @@ def train_grid(
     """
     import torch
 
-    judged = can_judge(task, valid[1])
+    judged = can_judge(task, valid[1], np.asarray(train[1].any(axis=0)))
     trials = [Trial(setting) for setting in grid.settings]
     optimisers = [
         torch.optim.AdamW(groups, fused=groups[0]["params"][0].device.type in ("cpu", "cuda"))

@@ -1,4 +1,7 @@
-"""A linear head on fixed embeddings: logistic regression, its strength chosen on valid. The judgement's linear probe is the same fit."""
+"""A linear head on fixed embeddings: logistic regression, its strength chosen on valid. The judgement's linear probe is the same fit.
+
+The strength is that of the best score, and of equal ones that under which the labels of valid are likeliest.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from callspace.adaptation.fitted import NEVER, Examples, Fitted, can_judge
-from callspace.adaptation.logistic import C_GRID, Logistic, regularisation_path, standardiser
+from callspace.adaptation.logistic import C_GRID, DEFAULT_C, Logistic, best_strength, regularisation_path, standardiser
 from callspace.threads import one_thread
 
 if TYPE_CHECKING:
     from callspace.encoders.heads import LinearHead
 
-__all__ = ["DEFAULT_C", "fit_linear", "fit_linear_head"]
-
-#: Taken where valid has nothing to choose by, by the judgement's linear probe too.
-DEFAULT_C = 0.01
+__all__ = ["fit_linear", "fit_linear_head"]
 
 
 def fit_linear_head(
@@ -36,7 +36,7 @@ def fit_linear_head(
     Returns
     -------
     LinearHead, dict
-        The first of the strengths that are best on valid, which is the strongest penalty.
+        Of the strengths whose score on valid is best that under which its labels are likeliest.
     """
     found = fit_linear(Examples(x, targets), Examples(valid_x, valid_targets), task=task)
     return found.head, found.choice  # type: ignore[return-value]
@@ -53,7 +53,7 @@ def fit_linear(
     features = np.asarray(train.features, dtype=np.float64)
     mean, scale = standardiser(features)
     known = train.known
-    judged = can_judge(task, valid.targets)
+    judged = can_judge(task, valid.targets, known)
     grid = C_GRID if len(valid.targets) else (DEFAULT_C,)
     with one_thread():
         fits = regularisation_path(
@@ -69,7 +69,10 @@ def fit_linear(
         with torch.no_grad():
             rows = torch.from_numpy(np.asarray(valid.features, dtype=np.float32))
             scores = {c: valid_score(task, head(rows).numpy(), valid.targets) for c, head in heads.items()}
-    best = max(scores, key=lambda c: scores[c] or 0.0) if judged else DEFAULT_C
+    best = DEFAULT_C
+    if judged:
+        standard = (np.asarray(valid.features, dtype=np.float64) - mean) / scale
+        best = best_strength({c: score or 0.0 for c, score in scores.items()}, fits, standard, valid.targets[:, known].astype(np.float64))
     return Fitted(
         heads[best],
         {"C": best, "converged": fits[best].converged},

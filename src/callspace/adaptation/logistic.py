@@ -5,7 +5,7 @@ are fitted at once (their objectives only add up, so that each ends where it wou
 windows a label into matrix products for all, and a fit can start where one with a stronger penalty ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,10 +13,12 @@ import numpy as np
 
 from callspace.metrics.weights import Floats
 
-__all__ = ["C_GRID", "Link", "Logistic", "fit_logistic", "regularisation_path", "standardiser"]
+__all__ = ["C_GRID", "DEFAULT_C", "Link", "Logistic", "best_strength", "fit_logistic", "regularisation_path", "standardiser"]
 
 #: Strengths tried, from a strong penalty to a weak one, on standardised features.
 C_GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)
+#: Taken where there is nothing to choose by.
+DEFAULT_C = 0.01
 
 Link = Literal["softmax", "sigmoid"]
 
@@ -36,6 +38,13 @@ class Logistic:
     def probabilities(self, features: Floats) -> Floats:
         """float64[n, K] from float64[n, d]."""
         return _predict(features @ self.weights + self.intercepts, self.link)
+
+    def loss(self, features: Floats, targets: Floats) -> float:
+        """The summed log-loss of targets float64[n, K]; with softmax a row without a 1 says nothing."""
+        if self.link == "softmax":
+            told = targets.any(axis=1)
+            features, targets = features[told], targets[told]
+        return _loss(features @ self.weights + self.intercepts, targets, self.link)
 
 
 def _predict(logits: Floats, link: Link) -> Floats:
@@ -132,6 +141,26 @@ def regularisation_path(
         fits[c] = replace(last, weights=basis @ last.weights)
         advance(1)
     return fits
+
+
+def best_strength(scores: Mapping[float, float], fits: Mapping[float, Logistic], features: Floats, targets: Floats) -> float:
+    """The C of the best score, and of equal ones that under which the targets of valid are likeliest, the first of equals.
+
+    Accuracy and average precision don't see how sure a fit is. Where they are equal, as where classes lie far apart, the strongest penalty would
+    tell the classes apart with probabilities that are nearly the same for all.
+
+    Parameters
+    ----------
+    scores
+        By C, on valid.
+    fits
+        By C.
+    features, targets
+        Of valid: float64[n, d] and float64[n, K], as the fits have them.
+    """
+    best = max(scores.values())
+    losses = {c: fits[c].loss(features, targets) for c, score in scores.items() if score == best}
+    return min(losses, key=losses.__getitem__)
 
 
 def _principal_axes(features: Floats) -> Floats:

@@ -10,8 +10,8 @@ attentive   learnt pooling and a linear head, trained by AdamW                 t
 ==========  =================================================================  =======================  ===============================
 
 Features are standardised by the mean and the standard deviation of the train split. The first of equals on valid is taken, which is the most
-regularised. Without anything to choose by in valid (no windows; for soundscapes no labelled ones) defaults are used and a note says so. A
-label that train never shows scores as good as never.
+regularised; of linear heads that under which valid is likeliest. Without anything to choose by in valid (no windows; none with a label that
+train has) defaults are used and a note says so. A label that train never shows scores as good as never.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def fit_prototype(
     head = PrototypeHead(train.features.shape[1], len(known), mean=mean, scale=scale)
     with torch.no_grad():
         head.prototypes.copy_(torch.from_numpy(_prototypes(_directions(head, train.features), train.targets, task)))
-        judged = can_judge(task, valid.targets)
+        judged = can_judge(task, valid.targets, known)
         cosines = _cosines(head, valid.features)
         temperature, bias = _likeliest(cosines[:, known], valid.targets, known, task) if judged else _DEFAULT
         head.temperature.fill_(temperature)

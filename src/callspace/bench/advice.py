@@ -10,24 +10,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from callspace.bench.caveats import with_problems
+from callspace.bench.choice import choice_of
+from callspace.bench.comparisons import main_key
 from callspace.bench.costs import write_costs
 from callspace.bench.diagnose import read_diagnosis
 from callspace.bench.evidence import Evidence
 from callspace.bench.gains import gains_of
+from callspace.bench.provenance import described_as
 from callspace.bench.study import study_answers
 from callspace.datasets import Dataset
 from callspace.embedding.store import Store
 from callspace.errors import CallspaceError
+from callspace.evaluation.diagnosis.finding import Finding
 from callspace.evaluation.learning_curve import learning_curve
+from callspace.evaluation.scores import Key
 from callspace.progress import SILENT, Progress
 from callspace.tables import read_json, read_parquet, write_json
 
 __all__ = ["write_advice", "write_learning_curve"]
 
 CURVE = "learning_curve.json"
-
-#: Problems of the diagnosis that are caveats of a choice, at most.
-_MOST_PROBLEMS = 3
 
 
 def write_advice(folder: Path, dataset: Dataset, *, folds: str | None = None, learning: bool = True, progress: Progress = SILENT) -> None:
@@ -50,46 +53,34 @@ def write_advice(folder: Path, dataset: Dataset, *, folds: str | None = None, le
         curve = write_learning_curve(folder, dataset, choice, folds=folds, progress=progress) if learning else None
         comparisons = read_parquet(folder / "comparisons.parquet").to_pylist()
         about = _described(folder, choice["encoder"], choice["layer"], choice["pool"])
-        gains = gains_of(choice, comparisons, dataset.task, trainable=bool((about or {}).get("parameters")), curve=curve)
-    caveats = [*choice.get("caveats", []), *_problems(folder, choice)]
-    write_json(
-        choice | {"caveats": list(dict.fromkeys(caveats)), "gains": gains, "study": study_answers([Evidence.of(folder)])},
-        folder / "choice.json",
-    )
+        trainable, score = (about or {}).get("trainable"), _score(folder, choice, dataset.task)
+        gains = gains_of(choice, comparisons, dataset.task, trainable, curve, score)
+    choice = with_problems(choice, _diagnosed(folder))
+    write_json(choice | {"gains": gains, "study": study_answers([Evidence.of(folder)])}, folder / "choice.json")
     write_costs(folder)
 
 
-def _problems(folder: Path, choice: Mapping[str, Any]) -> list[str]:
-    """What the diagnosis calls a problem of the data or of the chosen encoder, as caveats: the first few, and how many more there are."""
+def _diagnosed(folder: Path) -> list[Finding]:
+    """What the diagnosis found; nothing where it can't be read: it can be made again, and stops nothing."""
     try:
-        findings = read_diagnosis(folder) or []
-    except (CallspaceError, ValueError):  # it can be made again, and stops nothing
+        return read_diagnosis(folder) or []
+    except (CallspaceError, ValueError):
         return []
-    told = dict.fromkeys(
-        finding.sentence
-        for finding in findings
-        if finding.verdict == "problem" and choice.get("encoder") and _is_of(finding.subject, choice)
-    )
-    sentences = [f"The diagnosis found a problem: {sentence}" for sentence in list(told)[:_MOST_PROBLEMS]]
-    if (more := len(told) - len(sentences)) > 0:
-        sentences.append(f"It found {more} more: `callspace diagnose RUN` shows {'it' if more == 1 else 'them'}.")
-    return sentences
-
-
-def _is_of(subject: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
-    """Whether a finding is of the data as a whole, or of the chosen encoder, frozen or as it was chosen."""
-    if any(subject.get(name) not in (None, choice[name]) for name in ("encoder", "layer", "pool")):
-        return False
-    if subject.get("regime") in (None, "frozen"):
-        return True
-    return all(subject.get(name) in (None, choice.get(name)) for name in ("regime", "background", "policy"))
 
 
 def _described(folder: Path, encoder: str, layer: str, pool: str) -> dict[str, Any] | None:
-    """What the provenance says of an encoder so read whose embeddings are stored whole; else of the first so read."""
-    encoders = read_json(folder / "provenance.json").get("encoders") or []
-    found = [one for one in encoders if (one["name"], one.get("layer"), one.get("pool")) == (encoder, layer, pool)]
+    """What the provenance says of an encoder so called and so read whose embeddings are stored whole; else of the first so read."""
+    found = described_as(read_json(folder / "provenance.json"), encoder, layer, pool)
     return next((one for one in found if _is_stored(folder, one)), next(iter(found), None))
+
+
+def _score(folder: Path, choice: Mapping[str, Any], task: str) -> float | None:
+    """The choice's main score on test; None where it has none."""
+    chosen, wanted = choice_of(choice), main_key(task, choice["regime"])
+    for row in read_parquet(folder / "summary.parquet").to_pylist():
+        if choice_of(row) == chosen and Key(row["space"], row["clusterer"], row["class"], row["metric"]) == wanted:
+            return None if row["value"] is None else float(row["value"])
+    return None
 
 
 def _is_stored(folder: Path, encoder: Mapping[str, Any]) -> bool:
@@ -113,7 +104,7 @@ def write_learning_curve(
         return None
     fold = dataset.folds[0] if folds == "all" and dataset.folds else None
     split = dataset if fold is None else dataset.with_test_fold(fold)
-    mark = {name: about[name] for name in ("fingerprint", "layer", "pool")} | {"encoder": about["name"], "fold": fold}
+    mark = {name: about[name] for name in ("fingerprint", "layer", "pool")} | {"encoder": about["called"], "fold": fold}
     mark |= {"dataset_fingerprint": split.fingerprint(), "unit": _unit(split)}
     kept = _kept_curve(path)
     if kept is not None and mark.items() <= kept.items():

@@ -276,7 +276,8 @@ def _work(
                     progress.say(f"done: {cell.describe()} ({read_json(cell_folder(folder, cell) / 'cost.json')['seconds']:.0f} s)")
                 if not about.exists():
                     write_json(describe_encoder(frozen[key].read_as(cell)), about)
-                if (entry := read_json(about)) not in described:
+                entry = read_json(about) | {"called": cell.encoder, "trainable": request.trainable[cell.encoder]}
+                if entry not in described:
                     described.append(entry)
             except (CallspaceError, RuntimeError, MemoryError, OSError) as error:
                 if strict:

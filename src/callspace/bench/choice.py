@@ -9,7 +9,7 @@ from typing import Any
 from callspace.adaptation.background import CLEAN_ALL
 from callspace.adaptation.regimes import regime_of
 from callspace.bench.plan import Choice
-from callspace.bench.words import METRIC_WORDS
+from callspace.bench.words import METRIC_WORDS, is_alike, would_show
 from callspace.datasets import Dataset
 from callspace.encoders.registry import RANDOM
 from callspace.errors import CallspaceError
@@ -95,6 +95,12 @@ def choose(
     candidates = _told_apart(candidates)
     best = best_of(candidates)
     if best is None:
+        unfinished = bool(candidates) and not any(candidate.complete for candidate in candidates)
+        why = (
+            "no choice completed all folds and seeds: the same command again goes on with them"
+            if unfinished
+            else "no cell has a score on valid"
+        )
         return {
             "encoder": None,
             "regime": None,
@@ -102,10 +108,10 @@ def choose(
             "layer": None,
             "pool": None,
             "policy": None,
-            "headline": "Nothing could be chosen: no cell has a score on valid.",
+            "headline": f"Nothing could be chosen: {why}.",
             "reasons": [],
             "tied": [],
-            "caveats": [],
+            "caveats": _unfinished(candidates),
             "metric": metric,
         }
     rivals = [row for row in comparisons if row["question"] == "best" and row["metric"] == metric]
@@ -158,11 +164,12 @@ def choice_of(row: Mapping[str, Any], prefix: str = "") -> Choice:
 def beyond_chance(row: Mapping[str, Any]) -> int:
     """1 or -1 where the second of a comparison is higher or lower beyond chance, else 0.
 
-    By the comparison's verdict, which heeds how many comparisons were made; by its interval alone where it has none.
+    By the comparison's verdict, which heeds how many comparisons were made. A comparison that could not be tested (its p is None) never is; what is no
+    comparison but foreseen, and has no p at all, is by its interval.
     """
     if row.get("verdict") is not None:
         return {"higher": 1, "lower": -1}.get(row["verdict"], 0)
-    if row.get("ci_low") is None or row.get("ci_high") is None:
+    if row.get("p", 1.0) is None or row.get("ci_low") is None or row.get("ci_high") is None:
         return 0
     within = row.get("p_holm") is not None and row["p_holm"] > LEVEL
     return 0 if within else 1 if row["ci_low"] > 0 else -1 if row["ci_high"] < 0 else 0
@@ -245,11 +252,16 @@ def _tuning(comparisons: Sequence[dict[str, Any]], metric: str, called: dict[Cho
         return _called(row, "a_", called) + (f" ({told})" if told else "")
 
     better, worse = ([who(r, f"{r['difference']:+.3f}") for r in rows if beyond_chance(r) == sign] for sign in (1, -1))
-    even = [who(r) for r in rows if not beyond_chance(r)]
+    rest = [r for r in rows if not beyond_chance(r)]
+    even, open_ = [who(r) for r in rest if is_alike(r)], [who(r, *filter(None, [would_show(r)])) for r in rest if not is_alike(r)]
     parts = [f"raised the {word} of {', '.join(better)}"] if better else []
     parts += [f"lowered that of {', '.join(worse)}" if better else f"lowered the {word} of {', '.join(worse)}"] if worse else []
-    parts += [f"made no difference that this test split can show for {', '.join(even)}"] if even else []
-    return [f"{'Full f' if full else 'F'}ine-tuning, against a linear probe on the frozen network, {'; '.join(parts)}."]
+    parts += [f"made no difference that matters ({ALIKE:g} at most) for {', '.join(even)}"] if even else []
+    tuning = "full fine-tuning" if full else "fine-tuning"
+    told = [f"{tuning.capitalize()}, against a linear probe on the frozen network, {'; '.join(parts)}."] if parts else []
+    if open_:
+        told.append(f"Whether {tuning} changes the {word} of {', '.join(open_)} is open: this test split holds too little data to say.")
+    return told
 
 
 def _with_most_background(comparisons: Sequence[dict[str, Any]], question: str, metric: str) -> list[dict[str, Any]]:
@@ -291,14 +303,19 @@ def _changed(regime: str | None) -> bool:
         return True
 
 
+def _unfinished(candidates: Sequence[Candidate]) -> list[str]:
+    """Which choices lack folds or seeds that others have."""
+    names = [candidate.describe() for candidate in candidates if not candidate.complete]
+    return (
+        [f"Not all folds and seeds of {', '.join(names)} could be completed (skipped.csv): not compared with the others."] if names else []
+    )
+
+
 def _caveats(candidates: Sequence[Candidate], dataset: Dataset, *, unsure: bool) -> list[str]:
     sentences = list(dataset.warnings)
     if unsure:
         sentences.append("The test split has too few groups for intervals: treat differences as undecided.")
-    if unfinished := [c.describe() for c in candidates if not c.complete]:
-        sentences.append(
-            f"Not all folds and seeds of {', '.join(unfinished)} could be completed (skipped.csv): not compared with the others."
-        )
+    sentences += _unfinished(candidates)
     if len(compared(c.choice for c in candidates)) < len(candidates):
         sentences.append(
             "What had background dropped from train, valid and test (clean-all) was judged on other test windows: its scores are not compared with the "

@@ -1,29 +1,35 @@
 """The paired differences that answer a bench's questions: which is better, by how much, and could this dataset have shown it?
 
 Questions (`callspace.tables.COMPARISONS`): ``tuning``, ``background``, ``study``, ``best`` and ``pair``. Each is a set of pairs of choices that were
-judged on the same test windows; p-values are adjusted by Holm within a question and metric.
+judged on the same test windows; p-values are adjusted by Holm within a question and metric (NMI: over all spaces and clusterers together).
+
+Scores that one of two lacks in a fold, such as the NMI of a clustering that failed there, are not compared.
+
+Nothing is compared with its own copy, which would cost the other comparisons in Holm's procedure: a frozen encoder's probe and its own linear
+head, fitted with all the background as the probe is, predict the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from callspace.adaptation.regimes import regime_of
 from callspace.bench.choice import Candidate, best_of, probed
+from callspace.bench.matched import is_matched
 from callspace.bench.plan import Choice
 from callspace.bench.protocols import Protocol
 from callspace.bench.words import SILENT_KINDS, SOUND_KINDS, main_metric
 from callspace.datasets import Dataset
 from callspace.encoders.registry import is_known
-from callspace.evaluation.averages import Average, differences
+from callspace.evaluation.averages import Average, comparable, differences
 from callspace.evaluation.scores import Key
 from callspace.metrics.multiple import holm, verdict
 from callspace.metrics.power import flips_for
 
-__all__ = ["Averages", "comparisons", "main_key", "main_metric"]
+__all__ = ["Averages", "comparisons", "main_key", "main_metric", "not_compared"]
 
-#: More pairs of choices than this are compared by their main score alone.
+#: Of more pairs of choices with a structure of their own than this, only those that a question needs are compared by it (`_needed`).
 _MOST_PAIRS = 250
 
 Averages = dict[Choice, dict[Key, Average]]
@@ -45,7 +51,7 @@ def main_key(task: str, regime: str) -> Key:
 
 
 def comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: Dataset, protocol: Protocol) -> list[dict[str, Any]]:
-    """Rows of `callspace.tables.COMPARISONS`.
+    """Rows of `callspace.tables.COMPARISONS`: every pair of choices by its main score, by structure and separation too but for those that `not_compared` tells of.
 
     Parameters
     ----------
@@ -92,6 +98,7 @@ def comparisons(averages: Averages, candidates: Sequence[Candidate], dataset: Da
                 "p_holm": adjusted[at],
                 "detectable": own.detectable,
                 "n_groups": own.n_groups,
+                "freedom": min(averages[one.a][one.key_a].freedom, averages[one.b][one.key].freedom),
                 "verdict": verdict(own.value, own.ci_low, own.ci_high, adjusted[at]),
             }
         )
@@ -102,18 +109,56 @@ def _asked(averages: Averages, candidates: Sequence[Candidate], task: str, proto
     """Every comparison whose two scores there are."""
     structure = _shared_keys(protocol)
     copies = probed(averages)
-    every = _every_pair(averages)
-    few = len(every) <= _MOST_PAIRS
-    for question, a, b in [*_pairs(averages, candidates), *(("pair", a, b) for a, b in every)]:
+    dropped = _left_out(averages, candidates, protocol)
+    for question, a, b in [*_pairs(averages, candidates), *(("pair", a, b) for a, b in _every_pair(averages))]:
         # Structure and separation for all but the ranking. A linear head leaves the structure as it is.
-        keys = [] if question == "best" or (question == "pair" and not few) else [(key, key) for key in structure]
-        # A frozen encoder's probe is its own linear head, which stands for it: the same comparison twice would cost all others in Holm's procedure.
+        keys = [] if question == "best" or (question == "pair" and (a, b) in dropped) else [(key, key) for key in structure]
+        # A frozen encoder's own linear head stands for it.
         main = (
             [] if question in ("best", "pair") and (a in copies or b in copies) else [(main_key(task, a.regime), main_key(task, b.regime))]
         )
         for key_a, key_b in [*main, *keys]:
-            if key_a in averages[a] and key_b in averages[b]:
+            if key_a in averages[a] and key_b in averages[b] and comparable(averages[a][key_a], averages[b][key_b]):
                 yield _Asked(question, a, b, key_a, key_b)
+
+
+def not_compared(averages: Averages, candidates: Sequence[Candidate], protocol: Protocol) -> str | None:
+    """A sentence on the pairs of choices that were compared by their main score alone, since there are too many; None where there are none."""
+    dropped = _left_out(averages, candidates, protocol)
+    if not dropped:
+        return None
+    n_pairs = len(_with_structure(averages, protocol))
+    return (
+        f"Among the {len(averages)} choices {len(dropped)} of {n_pairs} pairs were compared by their main score alone, since there are so many. NMI and the "
+        "separation of background were compared where a question needs it: with the same encoder frozen or on more background, between networks that know "
+        "sound and those that do not (frozen against tuned, and both fully fine-tuned), and between networks that differ in their pretraining alone."
+    )
+
+
+def _left_out(averages: Averages, candidates: Sequence[Candidate], protocol: Protocol) -> set[tuple[Choice, Choice]]:
+    """The pairs that could be compared by their structure and are not."""
+    pairs = _with_structure(averages, protocol)
+    if len(pairs) <= _MOST_PAIRS:
+        return set()
+    pretraining = {candidate.choice.encoder: candidate.pretraining for candidate in candidates}
+    return {(a, b) for a, b in pairs if not _needed(a, b, pretraining)}
+
+
+def _with_structure(averages: Averages, protocol: Protocol) -> list[tuple[Choice, Choice]]:
+    """The pairs that both have a structure of their own; what is but a head on a frozen encoder has none."""
+    keys = set(_shared_keys(protocol))
+    return [(a, b) for a, b in _every_pair(averages) if keys & averages[a].keys() & averages[b].keys()]
+
+
+def _needed(a: Choice, b: Choice, pretraining: Mapping[str, str]) -> bool:
+    """Whether an answer of the report rests on how two choices differ in structure or separation.
+
+    Matched pairs (`callspace.bench.matched`), and of the study's second claim (`callspace.bench.study_background`) two fully fine-tuned networks of
+    which one knows sound; its frozen ones are of the question ``study``.
+    """
+    heard = {pretraining.get(choice.encoder) in SOUND_KINDS for choice in (a, b)}
+    claimed = a.regime == b.regime == "full" and a.kept == b.kept and heard == {True, False}
+    return claimed or is_matched(a, b, pretraining)
 
 
 def _shared_keys(protocol: Protocol) -> list[Key]:
@@ -126,7 +171,7 @@ def _pairs(averages: Collection[Choice], candidates: Sequence[Candidate]) -> lis
     pretraining = {c.choice: c.pretraining for c in candidates}
     pairs: list[tuple[str, Choice, Choice]] = []
     for choice in averages:
-        if choice.regime != "frozen" and choice.frozen in averages:
+        if choice.regime != "frozen" and choice.frozen in averages and choice.frozen not in probed([choice]):
             pairs.append(("tuning", choice.frozen, choice))
         whole = _with_most_background(choice, averages)
         if whole is not None and whole != choice:

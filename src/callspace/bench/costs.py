@@ -16,6 +16,7 @@ from callspace.adaptation.regimes import regime_of
 from callspace.bench.choice import choice_of
 from callspace.bench.meter import EMBEDDING_COST
 from callspace.bench.plan import Choice
+from callspace.bench.provenance import described_as
 from callspace.tables import read_json, write_json
 
 __all__ = ["Cost", "cheaper", "costs_of", "in_words", "write_costs"]
@@ -24,8 +25,6 @@ __all__ = ["Cost", "cheaper", "costs_of", "in_words", "write_costs"]
 _FASTER, _LIGHTER, _QUICKER, _SMALLER = 2.0, 2.0, 5.0, 4.0
 _LONG_FIT_S = 30.0
 _LEAST_MIB = 100.0
-
-_TERMS = {True: "restricted", False: "open", None: "none needed"}
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,14 @@ class Cost:
     grown_mib : float | None
         What of it the embedding itself took: of the GPU all, of the process the peak less what was held at the start; None where unknown.
     fit_s : float | None
-        Seconds to fit once, without embedding; None where nothing is fitted or it was not measured.
+        Seconds to fit once, without embedding the dataset; None where nothing is fitted or it was not measured.
     parameters : int | None
         Of the encoder.
     licence : str | None
-        Of its weights.
+        Of its weights; None where there are no published weights, none is stated, or nothing is known.
     restricted : bool | None
-        Whether the licence forbids commercial use or none is stated; None where there are no published weights.
+        Whether the licence forbids commercial use or none is stated; False where there are no published weights, None where nothing is
+        known.
     device : str
     """
 
@@ -70,19 +70,18 @@ class Cost:
 def costs_of(folder: Path) -> list[Cost]:
     """The cost of every choice of a finished run, in the order of its plan."""
     about = read_json(folder / "provenance.json")
-    encoders = {(one["name"], one.get("layer"), one.get("pool")): one for one in reversed(about.get("encoders") or [])}
     fits: dict[Choice, list[float]] = {}
     for row in _rows(folder / "costs.csv"):
         choice = choice_of(row | {"background": float(row["background"])})
         times = fits.setdefault(choice, [])
         if (seconds := _number(row.get("seconds_fit"))) is not None and regime_of(choice.regime).head:
-            times.append(max(0.0, seconds - (_number(row.get("seconds_embed")) or 0.0)))
+            times.append(seconds)
     found = []
     for choice, fitted in fits.items():
-        encoder = encoders.get((choice.encoder, choice.layer, choice.pool), {})
+        known = described_as(about, choice.encoder, choice.layer, choice.pool)
+        encoder = known[0] if known else {}
         embedding = _embedding(folder, encoder.get("fingerprint"))
         audio_s, spent_s = embedding.get("audio_s"), embedding.get("seconds")
-        licence = encoder.get("licence")
         found.append(
             Cost(
                 choice,
@@ -90,8 +89,8 @@ def costs_of(folder: Path) -> list[Cost]:
                 embed_mib=embedding.get("gpu_mib", embedding.get("peak_mib")),
                 fit_s=round(sum(fitted) / len(fitted), 3) if fitted else None,
                 parameters=encoder.get("parameters"),
-                licence=licence,
-                restricted=bool(encoder.get("licence_notice")) if licence or encoder.get("licence_notice") else None,
+                licence=encoder.get("licence"),
+                restricted=bool(encoder.get("licence_notice")) if known else None,
                 device=embedding.get("device") or about.get("device") or "cpu",
                 grown_mib=embedding.get("gpu_mib", embedding.get("grown_mib")),
             )
@@ -148,8 +147,10 @@ def in_words(cost: Cost) -> list[str]:
         parts.append(f"{_seconds(cost.fit_s)} to fit once")
     if cost.parameters:
         parts.append(f"{_millions(cost.parameters)} parameters")
-    if cost.licence:
-        parts.append(f"licence {cost.licence.rstrip('.')}" + (" (restricted)" if cost.restricted else ""))
+    if cost.licence or cost.restricted:
+        parts.append(f"licence {(cost.licence or 'not stated').rstrip('.')}" + (" (restricted)" if cost.restricted else ""))
+    elif parts and cost.restricted is None:
+        parts.append("licence not known")
     return [f"It costs: {'; '.join(parts)}."] if parts else []
 
 
@@ -158,16 +159,20 @@ def cheaper(chosen: Cost, tied: Sequence[Cost]) -> list[str]:
     told = []
     for other in tied:
         gains = [*_times(chosen, other)]
-        if chosen.restricted and not other.restricted:
+        if chosen.restricted and other.restricted is False:
             gains.append(f"licence {other.licence.rstrip('.')}" if other.licence else "no licence to heed")
-        if gains and not (other.restricted and not chosen.restricted):
-            told.append(f"{_called(other)} ({', '.join(gains)})")
-        elif gains:
-            told.append(f"{_called(other)} ({', '.join(gains)}, but its licence is restricted)")
+        if gains:
+            told.append(f"{_called(other)} ({', '.join(gains)}{_stricter(chosen, other)})")
     if not told:
         return []
     shown = "; ".join(told[:3]) + (f"; and {len(told) - 3} more" if len(told) > 3 else "")
     return [f"Not told apart from it, and cheaper or freer: {shown}."]
+
+
+def _stricter(chosen: Cost, other: Cost) -> str:
+    if other.restricted is None:
+        return ", but its licence is not known"
+    return ", but its licence is restricted" if other.restricted and not chosen.restricted else ""
 
 
 def _called(cost: Cost) -> str:

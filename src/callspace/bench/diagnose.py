@@ -4,8 +4,9 @@ The cheap checks read what the run left: its audit, its stored embeddings, its p
 recordings again (the calls' frequencies, embeddings of changed windows, the embedding of the tuned encoder that was kept). A check that
 fails becomes a finding that says why, and stops no other.
 
-``diagnosis.json`` holds ``results``, the SHA-256 of the run's results.parquet, and ``findings``. What was measured of the same results stays
-where a later diagnosis can't measure it: without sound, without the recordings, or without an encoder's weights.
+``diagnosis.json`` holds ``results``, the SHA-256 of the run's results.parquet, ``recordings_missing``, how many recordings were not there to be
+listened to, and ``findings``. What was measured of the same results stays where a later diagnosis can't measure it, or less of it: without sound,
+without recordings, or without an encoder's weights. Problems of the choice become caveats in the run's ``choice.json``.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from callspace.bench.caveats import with_problems
 from callspace.bench.execute import cell_folder
 from callspace.bench.finished import FinishedRun
 from callspace.bench.plan import Cell
 from callspace.bench.run import load_run
-from callspace.bench.run_data import read_run_data, refuse_other_data
+from callspace.bench.run_data import refuse_other_data
 from callspace.embedding.embed import embed
 from callspace.encoders.load import load_encoder
 from callspace.encoders.registry import RANDOM, is_known
@@ -100,9 +103,23 @@ def diagnose(
             advance(1)
     if not sound:
         findings += [_not_listened(name) for name in _SOUND_CHECKS]
-    findings = _with_earlier(findings, _earlier(folder, results), failed, listened=sound and _can_listen(run))
-    write_json({"results": results, "findings": findings_to_json(findings)}, folder / DIAGNOSIS)
+    earlier, missed_before = _earlier(folder, results)
+    missed = _missed(run) if sound else None
+    # With fewer recordings than an earlier diagnosis, what that heard stands.
+    listened = missed is not None and (missed_before is None or missed <= missed_before)
+    findings = _with_earlier(findings, earlier, failed, listened=listened)
+    about = {"results": results, "recordings_missing": missed if listened else missed_before}
+    write_json(about | {"findings": findings_to_json(findings)}, folder / DIAGNOSIS)
+    _tell_the_choice(folder, findings)
     return findings
+
+
+def _tell_the_choice(folder: Path, findings: Sequence[Finding]) -> None:
+    """What is a problem of the choice is among its caveats."""
+    path = folder / "choice.json"
+    choice = read_json(path) if path.is_file() else None
+    if isinstance(choice, dict) and (told := with_problems(choice, findings)) != choice:
+        write_json(told, path)
 
 
 def read_diagnosis(run_folder: Path) -> list[Finding] | None:
@@ -117,25 +134,31 @@ def read_diagnosis(run_folder: Path) -> list[Finding] | None:
     return _read(path)[1] if path.is_file() else None
 
 
-def _read(path: Path) -> tuple[str | None, list[Finding]]:
-    """The results that a diagnosis is of, and what it found; an older one is a list of findings alone."""
+def _read(path: Path) -> tuple[dict[str, Any], list[Finding]]:
+    """What a diagnosis is of, and what it found; an older one is a list of findings alone."""
     content = read_json(path)
     if isinstance(content, dict):
-        return content.get("results"), findings_from_json(content.get("findings"))
-    return None, findings_from_json(content)
+        return content, findings_from_json(content.get("findings"))
+    return {}, findings_from_json(content)
 
 
 def _digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _earlier(folder: Path, results: str | None) -> list[Finding]:
-    """What an earlier diagnosis of the same results found; nothing where there is none, or it can't be read."""
+def _earlier(folder: Path, results: str | None) -> tuple[list[Finding], int | None]:
+    """What an earlier diagnosis of the same results found, and without how many recordings; nothing where there is none, or it can't be read.
+
+    One that did not listen, or didn't say, has None.
+    """
     try:
-        of, findings = _read(folder / DIAGNOSIS)
+        about, findings = _read(folder / DIAGNOSIS)
     except (CallspaceError, OSError):
-        return []
-    return findings if results is not None and of == results else []
+        return [], None
+    if results is None or about.get("results") != results:
+        return [], None
+    missed = about.get("recordings_missing")
+    return findings, missed if isinstance(missed, int) else None
 
 
 def _with_earlier(
@@ -165,11 +188,12 @@ def _of(finding: Finding) -> tuple[str, str]:
     return finding.check, json.dumps(finding.subject, sort_keys=True)
 
 
-def _can_listen(run: FinishedRun) -> bool:
+def _missed(run: FinishedRun) -> int | None:
+    """How many recordings are not there to be listened to; None where too many are not."""
     try:
-        return bool(run.heard)
+        return len(run.lost) if run.heard else None
     except CallspaceError:
-        return False
+        return None
 
 
 _Check = tuple[str, Subject, Callable[[], Finding | Sequence[Finding]]]
@@ -243,7 +267,7 @@ def _of_embedding(
     from callspace.evaluation.diagnosis.summary import diagnose_embedding
 
     nuisances = nuisances_of(windows, run.recordings(), **run.levels(windows, listen_on=listen_on))
-    return diagnose_embedding(
+    findings = diagnose_embedding(
         vectors,
         windows,
         run.about["labels"],
@@ -254,6 +278,17 @@ def _of_embedding(
         seed=_SEED,
         tuned_on=tuned_on,
     )
+    said = run.levels_said if listen_on else ""
+    return [_and(finding, said) if _is_of_levels(finding) else finding for finding in findings]
+
+
+def _is_of_levels(finding: Finding) -> bool:
+    return finding.check == "confounds" and "level_db" in (finding.evidence.get("nuisance"), *finding.evidence.get("same_as", []))
+
+
+def _and(finding: Finding, said: str) -> Finding:
+    """A finding that says something more."""
+    return replace(finding, sentence=f"{finding.sentence} {said}") if said else finding
 
 
 def _checks_of_tuning(run: FinishedRun, sound: bool) -> list[_Check]:
@@ -302,9 +337,7 @@ def _tuned_cell(run: FinishedRun) -> Cell | None:
 def _of_predictions(run: FinishedRun, cell: Cell, subject: Subject) -> list[Finding]:
     from callspace.evaluation.diagnosis.confusions import confusions
 
-    predictions = read_parquet(cell_folder(run.folder, cell) / "predictions.parquet")
-    windows = run.dataset.windows if cell.fold is None else read_run_data(run.folder).with_test_fold(cell.fold).windows
-    return confusions(predictions, windows, run.about["labels"], run.about["task"], subject=subject, seed=_SEED)
+    return confusions(run.pooled(cell), run.dataset.windows, run.about["labels"], run.about["task"], subject=subject, seed=_SEED)
 
 
 def _of_tuned(run: FinishedRun, cell: Cell, subject: Subject) -> list[Finding]:
@@ -313,14 +346,11 @@ def _of_tuned(run: FinishedRun, cell: Cell, subject: Subject) -> list[Finding]:
 
     if not regime_of(cell.regime).changes_embedding:
         return _of_predictions(run, cell, subject)
-    dataset = run.heard
-    if cell.fold is not None:
-        dataset = read_run_data(run.folder, root=run.root, progress=run.progress).with_test_fold(cell.fold)
+    dataset = run.heard if cell.fold is None else run.heard.with_test_fold(cell.fold)
     tuned = load_encoder(cell_folder(run.folder, cell) / "encoder").bind(dataset.sample_rate_hz)
     store = run.folder / "embeddings" / tuned.fingerprint()
     vectors = embed(dataset, tuned, store, device=run.device, progress=run.progress).vectors
-    predictions = read_parquet(cell_folder(run.folder, cell) / "predictions.parquet")
-    return _of_embedding(run, vectors, dataset.windows, subject, predictions, listen_on=True, tuned_on=("train", "valid"))
+    return _of_embedding(run, vectors, dataset.windows, subject, run.pooled(cell), listen_on=True, tuned_on=("train", "valid"))
 
 
 def _checks_of_sound(run: FinishedRun) -> list[_Check]:
@@ -330,14 +360,13 @@ def _checks_of_sound(run: FinishedRun) -> list[_Check]:
     def of_band(entry: dict[str, Any]) -> Finding:
         calls, counts = run.calls
         low, high = heard_band(_family(entry), entry["sample_rate_hz"], speed=run.heard.speed)
-        return band_limit(calls, counts, low, high, subject={"encoder": entry["called"]}, seed=_SEED)
+        found = band_limit(calls, counts, low, high, speed=run.heard.speed, subject={"encoder": entry["called"]}, seed=_SEED)
+        return _and(found, run.unheard)
 
     def of_changes(entry: dict[str, Any]) -> Finding:
-        encoder = run.frozen(entry)
-        vectors, windows = run.embeddings(entry["fingerprint"])
-        if windows.num_rows != run.heard.windows.num_rows:
-            raise CallspaceError("the stored embeddings are of other windows than the run's data: run the same bench again")
-        return invariance(run.heard, encoder, vectors, subject=_subject(entry), seed=_SEED, device=run.device, progress=run.progress)
+        vectors, encoder = run.heard_embeddings(entry["fingerprint"]), run.frozen(entry)
+        found = invariance(run.heard, encoder, vectors, subject=_subject(entry), seed=_SEED, device=run.device, progress=run.progress)
+        return _and(found, run.unheard)
 
     try:
         _ = run.heard

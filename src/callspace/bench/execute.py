@@ -8,7 +8,7 @@ A cell's folder::
     maps.parquet         its two-dimensional maps
     history.csv          the epochs, where there were any
     encoder/             the tuned encoder, where there is one
-    cost.json            seconds and memory: apart, since they differ from one run to the next
+    cost.json            seconds (in all, of the fit alone, of embedding the dataset) and memory: apart, since they differ from run to run
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from callspace.encoders.load import load_encoder
 from callspace.evaluation.judge import judge
 from callspace.evaluation.predictions import with_levels
 from callspace.evaluation.scores import rows as score_rows
+from callspace.evaluation.scoring.use import without_calibration
 from callspace.evaluation.tuned import head_thresholds, predictions_of_head, tuned_scores
 from callspace.progress import Progress
 from callspace.tables import MAPS, RESULTS, from_rows, read_json, write_csv, write_json, write_parquet
@@ -136,6 +137,7 @@ def run_cell(
     `levels`, float64[windows], are those of `callspace.evaluation.levels.window_levels`, by which curves are made.
     """
     start, embedded = time.perf_counter(), frozen.seconds
+    seconds_fit, seconds_embed = None, 0.0
     folder = cell_folder(run, cell)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -146,17 +148,24 @@ def run_cell(
     if cell.policy == CLEAN_ALL:
         dataset = without_background(dataset)
     if regime.head:
+        began, before = time.perf_counter(), frozen.seconds
         tuned = _fit(run, cell, dataset, frozen, protocol, device, progress)
+        # A probe asks for the frozen embeddings on its way.
+        seconds_fit = time.perf_counter() - began - (frozen.seconds - before)
         write_csv(from_rows(_history(cell, tuned), HISTORY), part / "history.csv")
         found.about |= {name: tuned.card[name] for name in ("valid_score", "chosen", "train_windows", "trials", "trained_parameters")}
         found.about["notes"] += tuned.card.get("notes", [])
     if tuned is not None and regime.changes_embedding:
+        began = time.perf_counter()
         vectors = embed(dataset, tuned, device=device, progress=progress).vectors
+        seconds_embed = time.perf_counter() - began
     else:
         vectors = frozen.embeddings(cell).vectors
-    seconds_fit = time.perf_counter() - start
+    seconds_embed += frozen.seconds - embedded
     if tuned is not None:
         found.predictions.append(_head_on_test(dataset, tuned, vectors, protocol))
+        if sentence := without_calibration(dataset.task, "head", found.predictions[-1]["scores:head"].to_pylist()):
+            found.about["notes"].append(sentence)
         tuned.card["scores"] = tuned_scores(dataset, tuned, vectors=vectors, n_bootstrap=protocol.bootstrap)
         tuned.save(part / "encoder")
         forget(_state_of(run, cell))
@@ -172,8 +181,8 @@ def run_cell(
     write_json(
         {
             "seconds": round(time.perf_counter() - start, 3),
-            "seconds_fit": round(seconds_fit, 3),
-            "seconds_embed": round(frozen.seconds - embedded, 3),
+            "seconds_fit": None if seconds_fit is None else round(seconds_fit, 3),
+            "seconds_embed": round(seconds_embed, 3),
             "peak_mib": peak_memory_mib(),
         },
         part / "cost.json",

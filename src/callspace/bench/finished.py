@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from callspace.audio.windows import RecordingReader
 from callspace.bench.execute import cell_folder, frozen_encoder
 from callspace.bench.plan import Cell
 from callspace.bench.protocols import load_protocol
-from callspace.bench.run_data import missing_recordings, read_run_data, weights_by_hand
+from callspace.bench.run_data import missing_recordings, read_run_data, weights_by_hand, without_recordings
 from callspace.embedding.store import Embeddings, Store
 from callspace.encoders.defects import with_study_defects
 from callspace.encoders.registry import is_known
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FinishedRun"]
 
-#: Windows are listened to for their levels until so much sound is decoded; the recordings are taken in an order of their own.
+#: So much sound is listened to for the levels of windows, at most.
 _LISTENED_S = 36_000.0
+#: Without some of its recordings a run is listened to where so many, and so large a share of them, are there.
+_FEWEST, _LEAST_SHARE = 5, 0.5
 #: Digital silence has this level.
 _SILENCE_DBFS = -120.0
 #: Of samples, the same each time.
@@ -66,14 +68,33 @@ class FinishedRun:
         return dataset.with_test_fold(folds[0]) if folds else dataset
 
     @cached_property
+    def lost(self) -> list[str]:
+        """The recordings that are not where they were."""
+        return missing_recordings(self.dataset)
+
+    @cached_property
     def heard(self) -> Dataset:
-        """The run's data, all of whose recordings are there."""
-        if lost := missing_recordings(self.dataset):
-            raise CallspaceError(
-                f"{len(lost):,} of {self.dataset.recordings.num_rows:,} recordings are not in '{self.dataset.root}' any more, such as "
-                f"'{lost[0]}': say where they are with --data"
-            )
-        return self.dataset
+        """The run's data, of the recordings that are there.
+
+        Raises
+        ------
+        CallspaceError
+            They are few.
+        """
+        lost, total = self.lost, self.dataset.recordings.num_rows
+        there = total - len(lost)
+        if lost and (there < _FEWEST or there < _LEAST_SHARE * total):
+            raise CallspaceError(f"{self._lost_words()}, such as '{lost[0]}': say where they are with --data")
+        return without_recordings(self.dataset, lost) if lost else self.dataset
+
+    def _lost_words(self) -> str:
+        are = "is" if len(self.lost) == 1 else "are"
+        return f"{len(self.lost):,} of {self.dataset.recordings.num_rows:,} recordings {are} not in '{self.dataset.root}' any more"
+
+    @cached_property
+    def unheard(self) -> str:
+        """What is said of the recordings that could not be listened to; empty where all could."""
+        return f"{self._lost_words()}, and left out here." if self.lost else ""
 
     @cached_property
     def about(self) -> dict[str, Any]:
@@ -108,6 +129,8 @@ class FinishedRun:
 
     def _called(self, entry: Mapping[str, Any]) -> str:
         """What the user calls an encoder; a tuned one is a folder, and its own name that of what it was tuned from."""
+        if "called" in entry:
+            return str(entry["called"])
         names = {cell.encoder for cell in self.cells}
         if entry["name"] in names or entry.get("tuned_on") is None:
             return str(entry["name"])
@@ -124,13 +147,40 @@ class FinishedRun:
                 raise CallspaceError("the stored embeddings are of other windows than the run's data: run the same bench again")
         return found.vectors, windows
 
+    def heard_embeddings(self, fingerprint: str) -> np.ndarray:
+        """Stored embeddings of the windows of `heard`, in their order."""
+        vectors, windows = self.embeddings(fingerprint)
+        row = {window: at for at, window in enumerate(windows["window_id"].to_pylist())}
+        if len(row) != self.dataset.windows.num_rows:
+            raise CallspaceError("the stored embeddings are of other windows than the run's data: run the same bench again")
+        return vectors[[row[window] for window in self.heard.windows["window_id"].to_pylist()]]  # type: ignore[no-any-return]
+
     def predictions(self, encoder: str, layer: str, pool: str, regime: str, background: float | None = None) -> pa.Table | None:
-        """Of the first cell that fits: of the first fold and seed."""
+        """Of the first cell that fits, and of its choice's other folds: `pooled`."""
         for cell in self.cells:
             fits = (cell.encoder, cell.layer, cell.pool, cell.regime) == (encoder, layer, pool, regime)
             if fits and cell.policy == "share" and background in (None, cell.background):
-                return read_parquet(cell_folder(self.folder, cell) / "predictions.parquet")
+                return self.pooled(cell)
         return None
+
+    def pooled(self, of: Cell) -> pa.Table:
+        """The predictions of a cell and of the same choice and seed in all other folds, each window once.
+
+        Where there are several folds, a column ``fold`` says of which each row is: scores of several fits are on scales of their own.
+        """
+        import pyarrow as pa
+
+        cells = [cell for cell in self.cells if cell.choice == of.choice and cell.seed == of.seed]
+        if len(cells) == 1:
+            return read_parquet(cell_folder(self.folder, of) / "predictions.parquet")
+        parts, told = [], set[int]()
+        for cell in sorted(cells, key=lambda cell: cell.fold or 0):
+            part = read_parquet(cell_folder(self.folder, cell) / "predictions.parquet")
+            ids = part["window_id"].to_pylist()
+            part = part.filter(pa.array([window not in told for window in ids], pa.bool_()))
+            told.update(ids)
+            parts.append(part.append_column("fold", pa.array([cell.fold] * part.num_rows, pa.int32())))
+        return pa.concat_tables(parts, promote_options="default")
 
     def recordings(self) -> pa.Table | None:
         """The recordings' table, where the run's data can be had."""
@@ -158,22 +208,38 @@ class FinishedRun:
             dataset = self.heard
         except CallspaceError:
             return {}
-        length_s = dict(zip(*(dataset.recordings[column].to_pylist() for column in ("recording", "duration_s")), strict=True))
-        of: dict[str, list[tuple[float, float, int]]] = {}
-        columns = (dataset.windows[column].to_pylist() for column in ("recording", "onset_s", "offset_s", "window_id"))
-        for recording, onset_s, offset_s, window in zip(*columns, strict=True):
-            # A window that reaches beyond the end is filled with zeros, which are not part of its level.
-            of.setdefault(recording, []).append((onset_s, min(offset_s, length_s[recording]), window))
-        order = sorted(of, key=lambda name: sha256(name.encode("utf-8", "surrogateescape")).digest())
+        of: dict[str, list[_Stretch]] = {}
+        for stretch in _within(self._stretches(dataset), _LISTENED_S):
+            of.setdefault(stretch.recording, []).append(stretch)
         found: dict[int, float] = {}
-        left_s = _LISTENED_S
-        with self.progress.task("measuring levels", len(order)) as advance:
-            for name in order:
-                left_s -= max(offset_s for _, offset_s, _ in of[name])
-                if left_s >= 0:
-                    found |= _levels_of(dataset.root / name, sorted(of[name]), dataset.channel)
+        with self.progress.task("measuring levels", len(of)) as advance:
+            for name, own in of.items():
+                found |= _levels_of(dataset.root / name, own, dataset.channel)
                 advance(1)
         return found
+
+    def _stretches(self, dataset: Dataset) -> list[_Stretch]:
+        length_s = dict(zip(*(dataset.recordings[column].to_pylist() for column in ("recording", "duration_s")), strict=True))
+        columns = (dataset.windows[column].to_pylist() for column in ("recording", "onset_s", "offset_s", "window_id"))
+        # A window that reaches beyond the end is filled with zeros, which are not part of its level.
+        return [
+            _Stretch(name, onset_s, min(offset_s, length_s[name]), window) for name, onset_s, offset_s, window in zip(*columns, strict=True)
+        ]
+
+    @property
+    def levels_said(self) -> str:
+        """Why the levels of some windows are not known; empty where all could be listened to."""
+        try:
+            asked = self._stretches(self.heard)
+        except CallspaceError:
+            return ""
+        within = len(_within(asked, _LISTENED_S))
+        limit = (
+            f"No more than {_LISTENED_S / 3600:,.4g} hours of sound are listened to for levels: those of {within:,} of {len(asked):,} windows."
+            if within < len(asked)
+            else ""
+        )
+        return " ".join(filter(None, (limit, self.unheard)))
 
     def frozen(self, entry: Mapping[str, Any]) -> Encoder:
         """The encoder that made the stored embeddings, loaded again."""
@@ -192,12 +258,42 @@ class FinishedRun:
         return encoder
 
 
-def _levels_of(path: Path, windows: list[tuple[float, float, int]], channel: int | None) -> dict[int, float]:
+class _Stretch(NamedTuple):
+    """What is listened to of a window."""
+
+    recording: str
+    onset_s: float
+    offset_s: float
+    window: int
+
+
+def _within(stretches: Sequence[_Stretch], limit_s: float) -> list[_Stretch]:
+    """As many windows as may be listened to, by recording and onset: all, or one of each recording in turn, drawn by chance.
+
+    One that is longer than what is left is passed over, and the next is tried.
+    """
+    if sum(max(0.0, one.offset_s - one.onset_s) for one in stretches) <= limit_s:
+        return sorted(stretches)
+    order = sorted(stretches, key=lambda one: sha256(f"{one.recording}|{one.window}".encode("utf-8", "surrogateescape")).digest())
+    taken: dict[str, int] = {}
+    turns = []
+    for one in order:
+        turns.append(taken.get(one.recording, 0))
+        taken[one.recording] = turns[-1] + 1
+    left_s, found = limit_s, []
+    for _, one in sorted(zip(turns, order, strict=True), key=lambda pair: pair[0]):
+        if (length_s := max(0.0, one.offset_s - one.onset_s)) <= left_s:
+            left_s -= length_s
+            found.append(one)
+    return sorted(found)
+
+
+def _levels_of(path: Path, windows: Sequence[_Stretch], channel: int | None) -> dict[int, float]:
     """The levels of one recording's windows, in order of onset, so that it is decoded once; none from where it can't be decoded."""
     found = {}
     try:
         with RecordingReader(path) as reader:
-            for onset_s, offset_s, window in windows:
+            for _, onset_s, offset_s, window in windows:
                 if offset_s <= onset_s:
                     continue
                 samples = reader.read(onset_s, offset_s, channel=channel)

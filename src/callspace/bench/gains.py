@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callspace.adaptation.regimes import regime_of
-from callspace.bench.choice import beyond_chance, choice_of
+from callspace.bench.choice import beyond_chance, choice_of, probed
 from callspace.bench.plan import Choice
-from callspace.bench.words import METRIC_WORDS
+from callspace.bench.words import METRIC_WORDS, is_alike, would_show
+from callspace.metrics.multiple import ALIKE
 
 __all__ = ["gains_of", "signed", "with_interval"]
 
@@ -28,8 +29,9 @@ def gains_of(
     choice: Mapping[str, Any],
     comparisons: Sequence[Mapping[str, Any]],
     task: str,
-    trainable: bool,
+    trainable: bool | None,
     curve: Mapping[str, Any] | None = None,
+    score: float | None = None,
 ) -> dict[str, Any]:
     """The expected gains for a choice.
 
@@ -39,10 +41,12 @@ def gains_of(
         ``choice.json``: the chosen encoder, regime and policy, and the metric.
     comparisons : sequence of rows of `tables.COMPARISONS`
     task : str
-    trainable : bool
-        Whether the chosen encoder can be tuned at all.
+    trainable : bool | None
+        Whether the chosen encoder can be tuned at all; None where that is not known.
     curve : mapping, optional
         What `LearningCurve.to_json` gave; with ``encoder``, whose frozen embedding it is of, and ``unit``, what a group is called.
+    score : float, optional
+        What the choice scores on test: no gain that is foreseen goes beyond 1.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def gains_of(
     found = {
         "tuning": _tuning(chosen, comparisons, metric, trainable),
         "background": _background(chosen, comparisons, metric, task),
-        "labels": _labels(curve, metric),
+        "labels": _labels(chosen, curve, metric, score),
     }
     sure = {name: gain["value"] for name, gain in found.items() if gain["sure"] and gain["open"]}
     best = max(sure, key=lambda name: sure[name], default=None)
@@ -72,27 +76,35 @@ def _gain(sentence: str, row: Mapping[str, Any] | None = None, *, still_open: bo
     return ends | {"sentence": sentence, "open": still_open, "sure": row is not None and beyond_chance(row) == 1} | more
 
 
-def _tuning(chosen: Choice, comparisons: Sequence[Mapping[str, Any]], metric: str, trainable: bool) -> dict[str, Any]:
+def _tuning(chosen: Choice, comparisons: Sequence[Mapping[str, Any]], metric: str, trainable: bool | None) -> dict[str, Any]:
     """What tuning the chosen encoder's network brought, or would bring."""
-    word = METRIC_WORDS[metric]
-    own = [
-        row
-        for row in _asked(comparisons, "tuning", metric)
-        if regime_of(row["b_regime"]).tunes and _same_reading(choice_of(row, "b_"), chosen)
-    ]
-    own = [row for row in own if choice_of(row, "b_").clean == chosen.clean]
-    if not own:
-        if not trainable:
-            return _gain(f"{chosen.encoder} cannot be tuned.")
-        return _gain(f"What tuning {chosen.encoder} would bring was not tried: add lora or full to --regimes.")
-    mine = next((row for row in own if choice_of(row, "b_") == chosen), None)
-    if mine is not None:
+    own, word = _tuned(chosen, comparisons, "tuning", metric), METRIC_WORDS[metric]
+    if regime_of(chosen.regime).tunes:
+        mine = next((row for row in own if choice_of(row, "b_") == chosen), None)
+        if mine is None:
+            return _gain(
+                f"How much of its score tuning brought can't be said without {chosen.encoder} left frozen: add frozen to --regimes."
+            )
         sentence = f"Tuning it brought {with_interval(mine)} {word} over a linear probe on the same network frozen"
         return _gain(sentence + _told(mine), mine, regime=chosen.regime)
+    against, is_probe = "a linear probe", chosen.regime == "frozen" or bool(probed([chosen]))
+    if not own or not is_probe:  # against the choice itself: another head may do better than the probe
+        others = [row for row in _tuned(chosen, comparisons, "best", metric) if choice_of(row, "a_") == chosen]
+        own, against = (others, "the choice as it is") if others else (own, against)
+    if not own:
+        if trainable is False:
+            return _gain(f"{chosen.encoder} cannot be tuned.")
+        return _gain(f"What tuning {chosen.encoder} would bring was not tried: add lora or full to --regimes.")
     kept = [row for row in own if (row["b_background"], choice_of(row, "b_").policy) == (chosen.background, chosen.policy)] or own
     best = max(kept, key=lambda row: row["difference"])
-    sentence = f"Tuning it instead ({best['b_regime']} tuning{_of(kept)}) changes {word} by {with_interval(best)} against a linear probe"
-    return _gain(sentence + _told(best), best, still_open=True, regime=best["b_regime"])
+    sentence = f"Tuning it instead ({best['b_regime']} tuning{_of(kept)}) changes {word} by {with_interval(best)} against {against}"
+    return _gain(sentence + _told(best), best, still_open=is_probe or against != "a linear probe", regime=best["b_regime"])
+
+
+def _tuned(chosen: Choice, comparisons: Sequence[Mapping[str, Any]], question: str, metric: str) -> list[Mapping[str, Any]]:
+    """The answers to a question whose second side is the chosen encoder's network, tuned and judged on the same test windows."""
+    found = ((row, choice_of(row, "b_")) for row in _asked(comparisons, question, metric))
+    return [row for row, b in found if regime_of(b.regime).tunes and _same_reading(b, chosen) and b.clean == chosen.clean]
 
 
 def _background(chosen: Choice, comparisons: Sequence[Mapping[str, Any]], metric: str, task: str) -> dict[str, Any]:
@@ -122,22 +134,35 @@ def _background(chosen: Choice, comparisons: Sequence[Mapping[str, Any]], metric
     return _gain(sentence + _told(best), best, still_open=True, policy=policy.text)
 
 
-def _labels(curve: Mapping[str, Any] | None, metric: str) -> dict[str, Any]:
-    """What twice and four times the labelled groups would bring."""
+def _labels(chosen: Choice, curve: Mapping[str, Any] | None, metric: str, score: float | None) -> dict[str, Any]:
+    """What twice and four times the labelled groups would bring a probe; of a network that is tuned on them that is an illustration."""
     if curve is None:
         return _gain("What more labels would bring was not measured.")
-    ahead = {one["multiple"]: one for one in curve["expected"]}
+    ahead = {one["multiple"]: one["gain"] for one in curve["expected"]}
     if not ahead:
         return _gain(f"What more labels would bring can't be said. {curve['reason']}")
     unit, word = curve.get("unit", "groups"), METRIC_WORDS[metric]
-    twice = {"difference": ahead[2]["gain"]["value"], **{end: ahead[2]["gain"][end] for end in ("ci_low", "ci_high")}}
-    sentence = f"Twice as many labelled {unit} would bring about {with_interval(twice, signs=False)} {word}"
-    if four := ahead.get(4):
-        gain = {"difference": four["gain"]["value"], **{end: four["gain"][end] for end in ("ci_low", "ci_high")}}
-        sentence += f", four times as many {with_interval(gain, signs=False)}"
+    tunes = regime_of(chosen.regime).tunes
+    room = None if score is None else max(0.0, 1 - score)
+    gains = {multiple: _within(gain, None if tunes else room) for multiple, gain in ahead.items()}
+    what = f"about {with_interval(gains[2], signs=False)} {word}"
+    if 4 in gains:
+        what += f", four times as many {with_interval(gains[4], signs=False)}"
     of = f" of {curve['encoder']}" if curve.get("encoder") else ""
-    sentence += f" (by a linear probe on the frozen embedding{of}, from {curve['groups']} {unit} on)."
-    return _gain(sentence, twice, still_open=True, multiple=2)
+    if not tunes:
+        by = f"by a linear probe on the frozen embedding{of}, from {curve['groups']} {unit} on"
+        return _gain(f"Twice as many labelled {unit} would bring {what} ({by}).", gains[2], still_open=True, multiple=2)
+    most = "" if room is None else f", and is at most {signed(room)}"
+    return _gain(
+        f"What more labels would bring the tuned network is not known{most}. A linear probe on the frozen embedding{of}, for comparison: "
+        f"twice as many labelled {unit} would bring it {what} (from {curve['groups']} {unit} on)."
+    )
+
+
+def _within(gain: Mapping[str, float], room: float | None) -> dict[str, float]:
+    """A gain as the difference that it is, no part of which is above what is left to gain."""
+    ends = {"difference": gain["value"], "ci_low": gain["ci_low"], "ci_high": gain["ci_high"]}
+    return ends if room is None else {name: min(value, room) for name, value in ends.items()}
 
 
 def _asked(comparisons: Sequence[Mapping[str, Any]], question: str, metric: str) -> list[Mapping[str, Any]]:
@@ -155,10 +180,13 @@ def _of(rows: Sequence[Mapping[str, Any]]) -> str:
 def _told(row: Mapping[str, Any]) -> str:
     if row["ci_low"] is None:
         return "; with so few test groups nothing can be said of how sure that is."
-    sign = beyond_chance(row)
-    if not sign and not row["ci_low"] <= 0 <= row["ci_high"]:
-        return ": no clear difference, once corrected for the number of comparisons."
-    return {1: ": a gain beyond chance.", -1: ": a loss beyond chance.", 0: ", which this test split cannot tell from nothing."}[sign]
+    if sign := beyond_chance(row):
+        return ": a gain beyond chance." if sign == 1 else ": a loss beyond chance."
+    if is_alike(row):
+        return f": no difference that matters ({ALIKE:g} at most)."
+    corrected = "" if row["ci_low"] <= 0 <= row["ci_high"] else ", once corrected for the number of comparisons"
+    shows = f" ({least})" if (least := would_show(row)) else ""
+    return f": too little data to say{corrected}{shows}."
 
 
 def with_interval(row: Mapping[str, Any], *, signs: bool = True) -> str:

@@ -3,7 +3,8 @@
 The study sets AlexNet from images against transformers from sound: architecture, size and input differ along with what was pretrained on. Where
 a run holds one architecture with several sets of weights (random, image, audio, bioacoustic), their paired differences leave the pretraining
 alone. They are read from the run's paired differences (`callspace.tables.COMPARISONS`, question ``pair``), in the same regime and under the
-same background policy; their p-values are adjusted by Holm over the matched pairs of one metric.
+same background policy. Their p-values are adjusted by Holm over all matched pairs of one score: accuracy or mAP, whatever the regime that it is
+read in; the separation of background; the NMI of one clusterer in one space.
 
 Few architectures of the registry have weights from images and from sound: `with_image_and_sound` says which.
 """
@@ -17,11 +18,26 @@ from typing import Any
 
 import pyarrow as pa
 
+from callspace.bench.choice import choice_of
+from callspace.bench.plan import Choice
+from callspace.bench.words import METRIC_WORDS, SOUND_KINDS
 from callspace.encoders.registry import RANDOM, names, spec
-from callspace.metrics.multiple import holm
+from callspace.metrics.multiple import holm, verdict
 from callspace.tables import COMPARISONS, from_rows, read_parquet, write_csv
 
-__all__ = ["MATCHED", "architecture_of", "fed_otherwise", "image_against_sound", "matched_pairs", "with_image_and_sound", "write_matched"]
+__all__ = [
+    "MATCHED",
+    "architecture_of",
+    "fed_otherwise",
+    "image_against_sound",
+    "is_matched",
+    "matched_pairs",
+    "shown",
+    "tallies",
+    "together",
+    "with_image_and_sound",
+    "write_matched",
+]
 
 #: Names whose network is that of another name, weights apart. Only what is the same network to the last layer of the embedding is here.
 _SAME = {
@@ -56,14 +72,11 @@ _SAME = {
 #: Names whose network is fed something else than its namesakes are, which in a pair with one of these stays a difference beside the pretraining.
 _FED_OTHERWISE = {"birdset-convnext": "its own mel spectrogram at 32 kHz"}
 
-_SOUND = ("speech", "audio", "bioacoustic")
-
 #: From nothing to the animals themselves: of a pair, the one that comes first is `a`.
 _ORDER = ("none", "image", "speech", "audio", "bioacoustic")
 
-_SIDES = ("encoder", "layer", "pool", "regime", "background", "policy")
-
-#: One row a (pair, metric, space): `difference` is b - a, `b` the one whose pretraining is nearer to animals.
+#: One row a (pair, metric, space, clusterer): `difference` is b - a, `b` the one whose pretraining is nearer to animals. `p_holm` and `verdict`
+#: (`callspace.metrics.multiple.verdict`) are over the matched pairs of one score.
 MATCHED = pa.schema(
     [
         ("dataset", pa.string()),
@@ -78,6 +91,7 @@ MATCHED = pa.schema(
         ),
         ("p", pa.float64()),
         ("p_holm", pa.float64()),
+        ("verdict", pa.string()),
         ("note", pa.string()),
     ]
 )
@@ -106,7 +120,7 @@ def with_image_and_sound() -> dict[str, list[str]]:
     for architecture, own in groups.items():
         # Asking for a spec imports its family: only of those that share a network.
         kinds = {name: spec(name).pretraining for name in own} if len(own) > 1 else {}
-        if "image" in kinds.values() and set(kinds.values()) & set(_SOUND):
+        if "image" in kinds.values() and set(kinds.values()) & set(SOUND_KINDS):
             found[architecture] = sorted(own, key=lambda name: _place(kinds[name]))
     return found
 
@@ -126,21 +140,41 @@ def matched_pairs(comparisons: Iterable[Mapping[str, Any]], pretraining: Mapping
     Rows of `MATCHED`, by architecture; none where the run has no two pretrainings of one architecture.
     """
     rows = [found for row in comparisons if row["question"] == "pair" and (found := _matched(row, pretraining)) is not None]
-    for family in {(row["metric"], row["space"], row["clusterer"]) for row in rows}:
-        tested = [row for row in rows if (row["metric"], row["space"], row["clusterer"]) == family and row["p"] is not None]
-        for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-            row["p_holm"] = p
-    return sorted(rows, key=lambda row: (row["architecture"], row["regime"], row["metric"], row["space"]))
+    return sorted(together(rows), key=lambda row: (row["architecture"], row["regime"], row["metric"], row["space"]))
+
+
+def together(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The same rows, with p-values adjusted and verdicts given over all of each score: those of several datasets too, which are then counted together."""
+    found = [dict(row) for row in rows]
+    families: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in found:
+        # A frozen encoder's accuracy is read by a probe, a tuned one's by its head: one score.
+        main = row["metric"] in METRIC_WORDS
+        families.setdefault(("main",) if main else (row["metric"], row["space"] or "", row["clusterer"] or ""), []).append(row)
+    for own in families.values():
+        for row, p in zip(own, holm([row["p"] for row in own]), strict=True):
+            row["p_holm"], row["verdict"] = p, verdict(row["difference"], row["ci_low"], row["ci_high"], p)
+    return found
+
+
+def shown(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that a page shows: of the full space, and of NMI the clusterer that comes first."""
+    full = [row for row in rows if row["space"] in ("full", "", None)]
+    first = next((row["clusterer"] for row in full if row["metric"] == "nmi"), None)
+    return [row for row in full if row["metric"] != "nmi" or row["clusterer"] == first]
+
+
+def is_matched(a: Choice, b: Choice, pretraining: Mapping[str, str]) -> bool:
+    """Whether two choices are the same but for what one architecture was pretrained on."""
+    alike = a._replace(encoder="") == b._replace(encoder="") and a.encoder != b.encoder
+    return alike and architecture_of(a.encoder) == architecture_of(b.encoder) and pretraining.get(a.encoder) != pretraining.get(b.encoder)
 
 
 def _matched(row: Mapping[str, Any], pretraining: Mapping[str, str]) -> dict[str, Any] | None:
-    a, b = ({name: row[f"{side}_{name}"] for name in _SIDES} for side in "ab")
-    alike = all(a[name] == b[name] for name in ("layer", "pool", "regime", "background", "policy"))
-    if not alike or a["encoder"] == b["encoder"] or architecture_of(a["encoder"]) != architecture_of(b["encoder"]):
+    a, b = choice_of(row, "a_"), choice_of(row, "b_")
+    if not is_matched(a, b, pretraining):
         return None
-    kinds = pretraining.get(a["encoder"], ""), pretraining.get(b["encoder"], "")
-    if kinds[0] == kinds[1]:
-        return None
+    kinds = pretraining.get(a.encoder, ""), pretraining.get(b.encoder, "")
     turned = _place(kinds[0]) > _place(kinds[1])
     first, second = (b, a) if turned else (a, b)
     sign = -1.0 if turned else 1.0
@@ -148,10 +182,10 @@ def _matched(row: Mapping[str, Any], pretraining: Mapping[str, str]) -> dict[str
     low, high = (None, None) if None in ends else sorted(sign * end for end in ends)
     return {
         "dataset": row["dataset"],
-        "architecture": architecture_of(a["encoder"]),
-        **{name: a[name] for name in ("regime", "background", "policy")},
-        **{f"a_{name}": first[name] for name in ("encoder", "layer", "pool")},
-        **{f"b_{name}": second[name] for name in ("encoder", "layer", "pool")},
+        "architecture": architecture_of(a.encoder),
+        **{name: getattr(a, name) for name in ("regime", "background", "policy")},
+        **{f"a_{name}": getattr(first, name) for name in ("encoder", "layer", "pool")},
+        **{f"b_{name}": getattr(second, name) for name in ("encoder", "layer", "pool")},
         "a_pretraining": kinds[1] if turned else kinds[0],
         "b_pretraining": kinds[0] if turned else kinds[1],
         **{name: row[name] for name in ("space", "clusterer", "metric")},
@@ -162,7 +196,8 @@ def _matched(row: Mapping[str, Any], pretraining: Mapping[str, str]) -> dict[str
         "ci_high": high,
         "p": row.get("p"),
         "p_holm": None,
-        "note": fed_otherwise(first["encoder"], second["encoder"]),
+        "verdict": None,
+        "note": fed_otherwise(first.encoder, second.encoder),
     }
 
 
@@ -170,26 +205,33 @@ def _place(kind: str) -> int:
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)
 
 
-def image_against_sound(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
-    """The study's question, image against sound, from matched pairs of one metric: how many each way beyond chance, and the mean.
+def tallies(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Of each kind of pair, a's pretraining and b's: how many ``pairs``, in how many b is clearly ``higher``, ``lower`` or neither (``open``); ``mean``, b - a."""
+    kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault((row["a_pretraining"], row["b_pretraining"]), []).append(row)
+    return {kind: _tally(own) for kind, own in kinds.items()}
+
+
+def _tally(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    higher, lower = (sum(row["verdict"] == said for row in rows) for said in ("higher", "lower"))
+    mean = math.fsum(row["difference"] for row in rows) / len(rows)
+    return {"pairs": len(rows), "higher": higher, "lower": lower, "open": len(rows) - higher - lower, "mean": mean}
+
+
+def image_against_sound(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The study's question, image against sound, from matched pairs of one score: how many each way beyond chance, and the mean.
 
     Returns
     -------
     dict with ``pairs``, ``sound`` and ``image`` (pairs clearly in favour of each), ``undecided``, and ``mean`` (sound less image); None
     where no architecture was run with both.
     """
-    asked = [row for row in rows if row["metric"] == metric and row["a_pretraining"] == "image" and row["b_pretraining"] in _SOUND]
+    asked = [row for row in rows if row["a_pretraining"] == "image" and row["b_pretraining"] in SOUND_KINDS]
     if not asked:
         return None
-    clear = [row for row in asked if row["p_holm"] is not None and row["p_holm"] <= 0.05]
-    sound = sum(row["difference"] > 0 for row in clear)
-    return {
-        "pairs": len(asked),
-        "sound": sound,
-        "image": len(clear) - sound,
-        "undecided": len(asked) - len(clear),
-        "mean": math.fsum(row["difference"] for row in asked) / len(asked),
-    }
+    found = _tally(asked)
+    return {"pairs": found["pairs"], "sound": found["higher"], "image": found["lower"], "undecided": found["open"], "mean": found["mean"]}
 
 
 def write_matched(folder: Path) -> list[dict[str, Any]]:

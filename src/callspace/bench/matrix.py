@@ -21,10 +21,11 @@ from callspace.adaptation.background import CLEAN_ALL
 from callspace.bench.bench import DEFAULT_ENCODERS, bench, default_folder
 from callspace.bench.choice import choice_of
 from callspace.bench.evidence import Evidence
+from callspace.bench.plan import Choice
 from callspace.bench.published import published, study_dataset, write_every_cell
 from callspace.bench.ranking import rankings
 from callspace.bench.request import check_request
-from callspace.bench.results import main_key
+from callspace.bench.results import complete, main_key
 from callspace.bench.run import Run, load_run
 from callspace.bench.study import study_answers
 from callspace.datasets import Dataset, load_dataset
@@ -268,7 +269,10 @@ def _name_of(dataset: Dataset, taken: dict[str, str]) -> str:
 
 
 def _write(folder: Path, runs: Mapping[str, Run], failed: list[dict[str, str]]) -> Matrix:
-    rows = [row for name, run in runs.items() for row in matrix_rows(name, read_json(run.folder / "dataset.json"), run.summary.to_pylist())]
+    whole = {name: _whole(run) for name, run in runs.items()}
+    broken = "no choice has all folds and seeds that another has: the same command tries again what failed"
+    failed = [*failed, *({"dataset": name, "reason": broken} for name, summary in whole.items() if not summary)]
+    rows = [row for name, run in runs.items() for row in matrix_rows(name, read_json(run.folder / "dataset.json"), whole[name])]
     write_csv(from_rows(rows, MATRIX), folder / "matrix.csv")
     about = {
         "runs": {name: Path(os.path.relpath(run.folder, folder)).as_posix() for name, run in runs.items()},
@@ -281,6 +285,13 @@ def _write(folder: Path, runs: Mapping[str, Run], failed: list[dict[str, str]]) 
     write_json(about, folder / "matrix.json")
     write_every_cell(folder, [run.folder for run in runs.values()])
     return Matrix(folder)
+
+
+def _whole(run: Run) -> list[dict[str, Any]]:
+    """The rows of a run's summary of those choices that have all its folds and seeds."""
+    done = run.results.select([*Choice._fields, "fold", "seed"]).to_pylist()
+    whole = complete((choice_of(row), row["fold"], row["seed"]) for row in done)
+    return [row for row in run.summary.to_pylist() if choice_of(row) in whole]
 
 
 def matrix_rows(name: str, about: Mapping[str, Any], summary: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

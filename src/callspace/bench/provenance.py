@@ -1,16 +1,20 @@
-"""Where a run's numbers come from: versions, seeds, fingerprints, licences, and the command."""
+"""Where a run's numbers come from: versions, seeds, fingerprints, licences, and the command.
+
+Each of a run's ``encoders`` is what `callspace.embedding.embed.describe_encoder` says of one reading of it, with ``called``, what the user
+calls it (a tuned one is a folder, whose own ``name`` is that of what it was tuned from), and ``trainable``.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callspace.bench.plan import Cell
 from callspace.datasets import Dataset
 
-__all__ = ["provenance"]
+__all__ = ["described_as", "provenance"]
 
 _PACKAGES = (
     "torch",
@@ -46,3 +50,9 @@ def provenance(
         "dataset_fingerprint": dataset.fingerprint(),
         "encoders": list(encoders),
     }
+
+
+def described_as(about: Mapping[str, Any], called: str, layer: str, pool: str) -> list[dict[str, Any]]:
+    """What a `provenance.json` holds says of an encoder that the user calls so, read so: an entry a network, of random weights one a seed."""
+    wanted = (called, layer, pool)
+    return [one for one in about.get("encoders") or [] if (one.get("called"), one.get("layer"), one.get("pool")) == wanted]

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from callspace.bench.choice import Candidate, best_of, choice_of, choose
-from callspace.bench.comparisons import Averages, comparisons, main_key, main_metric
+from callspace.bench.comparisons import Averages, comparisons, main_key, main_metric, not_compared
 from callspace.bench.execute import HISTORY, cell_folder, read_cell
 from callspace.bench.plan import Cell, Choice
 from callspace.bench.protocols import Protocol
@@ -24,7 +24,7 @@ from callspace.evaluation.scores import Key
 from callspace.evaluation.scoring.structure import rule_of
 from callspace.tables import COMPARISONS, RESULTS, SUMMARY, from_rows, read_json, read_parquet, write_csv, write_json, write_parquet
 
-__all__ = ["CONFUSIONS", "COSTS", "keep_best_encoder", "main_key", "main_metric", "write_results"]
+__all__ = ["CONFUSIONS", "COSTS", "complete", "keep_best_encoder", "main_key", "main_metric", "write_results"]
 
 COSTS = pa.schema(
     [(name, HISTORY.field(name).type) for name in ("encoder", "layer", "pool", "regime", "background", "policy", "fold", "seed")]
@@ -65,7 +65,7 @@ def write_results(
     own: dict[Choice, list[dict[str, Any]]] = {}
     for row in results.to_pylist():
         own.setdefault(choice_of(row), []).append(row)
-    whole = max(len(held) for held in by_choice.values())
+    whole = complete((cell.choice, cell.fold, cell.seed) for cell in cells)
     averages: Averages = {}
     summary: list[dict[str, Any]] = []
     confused: list[dict[str, Any]] = []
@@ -79,15 +79,16 @@ def write_results(
     write_parquet(from_rows(confused, CONFUSIONS), folder / "confusions.parquet")
     write_csv(from_rows(confused, CONFUSIONS), folder / "confusions.csv")
     candidates = [
-        _candidate(folder, choice, held, averages[choice], dataset.task, complete=len(held) == whole) for choice, held in by_choice.items()
+        _candidate(folder, choice, held, averages[choice], dataset.task, complete=choice in whole) for choice, held in by_choice.items()
     ]
-    compared = {choice: found for choice, found in averages.items() if len(by_choice[choice]) == whole}
+    compared = {choice: found for choice, found in averages.items() if choice in whole}
     differences = comparisons(compared, candidates, dataset, protocol)
     write_parquet(from_rows(differences, COMPARISONS), folder / "comparisons.parquet")
     write_csv(from_rows(differences, COMPARISONS), folder / "comparisons.csv")
     folds = len({cell.fold for cell in cells})
     tuned = _tuned_before({cell.encoder for cell in cells})
     chosen = choose(candidates, differences, dataset, main_metric(dataset.task), encoders, folds=folds, tuned=tuned)
+    chosen["caveats"] = [*chosen["caveats"], *filter(None, [not_compared(compared, candidates, protocol)])]
     kept = [
         path
         for path in (
@@ -98,6 +99,21 @@ def write_results(
     write_json(chosen | {"tuned_encoder": kept[0].relative_to(folder).as_posix() if kept else None}, folder / "choice.json")
 
 
+def complete(done: Iterable[tuple[Choice, int | None, int]]) -> set[Choice]:
+    """The choices that have every fold and seed that any has: as many of others make another average, since folds are not equally hard.
+
+    Parameters
+    ----------
+    done
+        The choice, fold and seed of every cell that there is; any of them more than once.
+    """
+    by_choice: dict[Choice, set[tuple[int | None, int]]] = {}
+    for choice, fold, seed in done:
+        by_choice.setdefault(choice, set()).add((fold, seed))
+    every = set().union(*by_choice.values())
+    return {choice for choice, own in by_choice.items() if own == every}
+
+
 def _tuned_before(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What the encoders that are folders were tuned on, by what the user calls them."""
     folders = {name: saved_folder(name) for name in names if not is_known(name)}
@@ -106,9 +122,10 @@ def _tuned_before(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def keep_best_encoder(folder: Path, cells: Sequence[Cell]) -> Path | None:
-    """Delete the tuned encoders of all cells but one: the best on valid of the choice that is the best on valid.
+    """Delete the tuned encoders of all cells but one: the best on valid of the choice that is the best on valid of those that are complete.
 
-    A tuned network may weigh hundreds of megabytes, and a bench makes dozens; the same command with ``--keep-encoders`` keeps all.
+    A tuned network may weigh hundreds of megabytes, and a bench makes dozens; the same command with ``--keep-encoders`` keeps all. While no
+    choice is complete none can be the best, and all are kept.
 
     Returns
     -------
@@ -120,8 +137,12 @@ def keep_best_encoder(folder: Path, cells: Sequence[Cell]) -> Path | None:
     for cell, about in scored:
         if about.get("valid_score") is not None:
             by_choice.setdefault(cell.choice, []).append(about["valid_score"])
+    whole = complete((cell.choice, cell.fold, cell.seed) for cell in cells)
+    if not whole:
+        return None
     candidates = [
-        Candidate(choice, pretraining="", valid=sum(v) / len(v), test=None, ci_low=None, ci_high=None) for choice, v in by_choice.items()
+        Candidate(choice, pretraining="", valid=sum(v) / len(v), test=None, ci_low=None, ci_high=None, complete=choice in whole)
+        for choice, v in by_choice.items()
     ]
     best = best_of(candidates)
     kept: Path | None = None
@@ -168,6 +189,7 @@ def _summary_rows(own: Sequence[dict[str, Any]], averages: dict[Key, Average], p
             "ci_low": low,
             "ci_high": high,
             "ci_method": method,
+            "freedom": found.freedom,
             "n": sum(counts.get(key, {}).values()),
             "cells": found.n_parts,
             "values": values.get(key, []),

@@ -13,7 +13,8 @@ No sound is copied. A run of an older version has no such folder; then the data 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from callspace.tables import read_json, read_parquet, write_json, write_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["missing_recordings", "read_run_data", "refuse_other_data", "weights_by_hand", "write_run_data"]
+__all__ = ["missing_recordings", "read_run_data", "refuse_other_data", "weights_by_hand", "without_recordings", "write_run_data"]
 
 _FOLDER, _ABOUT = "data", "about.json"
 _FIELDS = ("name", "source", "task", "labels", "window_s", "hop_s", "sample_rate_hz", "channel", "speed", "band")
@@ -93,6 +94,18 @@ def _read(path: Path) -> pa.Table:
 def missing_recordings(dataset: Dataset) -> list[str]:
     """Recordings of a dataset that are not where they were, in their order."""
     return [name for name in dataset.recordings["recording"].to_pylist() if not (dataset.root / name).is_file()]
+
+
+def without_recordings(dataset: Dataset, names: Collection[str]) -> Dataset:
+    """The same dataset without some recordings, their windows and their annotations."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    left_out = pa.array(sorted(names), pa.string())
+    tables = {name: getattr(dataset, name) for name in _TABLES}
+    return replace(
+        dataset, **{name: own.filter(pc.invert(pc.is_in(own["recording"], left_out))) for name, own in tables.items() if own is not None}
+    )
 
 
 def refuse_other_data(folder: Path, root: Path, progress: Progress = SILENT) -> None:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from callspace.metrics.multiple import LEVEL, holm
@@ -27,36 +28,43 @@ SUPPORTED: Mark = "supported"
 CONTRADICTED: Mark = "contradicted"
 UNDECIDED: Mark = "undecided"
 
-_HALF_WIDTH = 1.959963984540054  # standard deviations of a normal distribution in half a 95 % interval
-
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval and two-sided p-value, where it has them; `what` says of what, in plain JSON values."""
+    """A number with its 95 % interval and two-sided p-value, where it has them; `what` says of what, in plain JSON values.
+
+    `freedom` are the degrees of freedom of the interval; infinite where its standard error is known.
+    """
 
     value: float
     low: float | None
     high: float | None
     p: float | None = None
     what: dict[str, Any] = field(default_factory=dict)
+    freedom: float = math.inf
 
     @property
     def error(self) -> float | None:
         """The standard error that the interval amounts to."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / (2 * _HALF_WIDTH)
+        return None if self.low is None or self.high is None else (self.high - self.low) / (2 * _half_width(self.freedom))
 
     def minus(self, other: Estimate, what: dict[str, Any]) -> Estimate:
         """The difference as of independent estimates: too wide an interval, where both were judged on the same windows."""
         value = self.value - other.value
         if self.error is None or other.error is None:
             return Estimate(value, None, None, None, what)
-        reach = _HALF_WIDTH * math.hypot(self.error, other.error)
-        return Estimate(value, value - reach, value + reach, None, what)
+        freedom = _welch((self.error, self.freedom), (other.error, other.freedom))
+        reach = _half_width(freedom) * math.hypot(self.error, other.error)
+        return Estimate(value, value - reach, value + reach, None, what, freedom)
 
     def flipped(self) -> Estimate:
         """The same the other way round."""
-        low, high = (None if end is None else -end for end in (self.high, self.low))
-        return Estimate(-self.value, low, high, self.p, self.what)
+        return replace(self, value=-self.value, low=_negative(self.high), high=_negative(self.low))
+
+    def below(self, reference: float, what: dict[str, Any]) -> Estimate:
+        """How far it lies below a number."""
+        low, high = (None if end is None else reference - end for end in (self.high, self.low))
+        return Estimate(reference - self.value, low, high, None, what, self.freedom)
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,24 @@ class Decided:
         """Plain JSON values."""
         own = self.estimate
         return own.what | {"value": own.value, "ci_low": own.low, "ci_high": own.high, "p_holm": self.p_holm, "sign": self.sign}
+
+
+@lru_cache
+def _half_width(freedom: float) -> float:
+    """Half a 95 % interval in standard errors."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))
+
+
+def _welch(*parts: tuple[float, float]) -> float:
+    """The degrees of freedom of a difference, from the standard error and the degrees of freedom of each side."""
+    spread = sum(error**4 / freedom for error, freedom in parts)
+    return float(sum(error**2 for error, _ in parts) ** 2 / spread) if spread > 0 else math.inf
+
+
+def _negative(end: float | None) -> float | None:
+    return None if end is None else -end
 
 
 def decide(estimates: Sequence[Estimate], reference: float = 0.0) -> list[Decided]:
@@ -98,7 +124,9 @@ def _p(one: Estimate, reference: float) -> float | None:
     off, side = (value - reference, value - low) if value >= reference else (reference - value, high - value)
     if side <= 0:
         return float(off == 0)
-    return math.erfc(off * _HALF_WIDTH / side / math.sqrt(2))
+    from scipy.stats import t
+
+    return float(2 * t.sf(off / side * _half_width(one.freedom), one.freedom))
 
 
 def _logit(share: float) -> float:

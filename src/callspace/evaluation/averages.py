@@ -2,7 +2,8 @@
 
 Each part (the predictions of one fold and seed) is resampled over its groups. Parts with the same groups (the seeds of a fold, two
 encoders on the same windows) are drawn alike, so that what they share cancels in a difference; parts with other groups are drawn
-independently. A replicate of the average is the average of the parts' replicates.
+independently. A replicate of the average is the average of the parts' replicates. Two averages are compared only where they are over the same
+folds, each with the same share in both: folds are not equally hard, so that any other difference is one between folds as well.
 
 Folds of one group (leave one site out) can't be resampled within: they are resampled together, as if each were a group of one set (collapsed strata:
 W. G. Cochran, "Sampling Techniques", 3rd ed. 1977, section 5A.12). A single such fold beside larger ones leaves no interval. Degrees of freedom are
@@ -35,7 +36,7 @@ from callspace.metrics.sign_flips import N_FLIPS, sign_flip_p
 from callspace.metrics.weights import Floats, mean_defined, ratio
 from callspace.threads import one_thread
 
-__all__ = ["Average", "Difference", "average", "difference", "differences"]
+__all__ = ["Average", "Difference", "average", "comparable", "difference", "differences"]
 
 
 class Shared(NamedTuple):
@@ -51,7 +52,10 @@ class Shared(NamedTuple):
 
 
 class Average(NamedTuple):
-    """The mean of a score over parts; ``n_groups`` is that of all folds together, ``shared`` has the parts by a digest of their groups."""
+    """The mean of a score over parts; ``n_groups`` is that of all folds together, ``shared`` has the parts by a digest of their groups.
+
+    ``folds`` says how many of the parts are of each fold, by the digest of its groups.
+    """
 
     value: float
     replicates: Floats
@@ -59,6 +63,7 @@ class Average(NamedTuple):
     n_groups: int
     metric: str
     shared: dict[str, Shared]
+    folds: Mapping[str, int]
 
     def interval(self, level: float = 0.95) -> Interval | None:
         """(low, high, method), or None where there is none."""
@@ -74,8 +79,8 @@ class Difference(NamedTuple):
     """One average less another.
 
     `p` is two-sided, by sign flips over groups; `detectable` the smallest difference that a test on these groups, adjusted for all that are compared
-    with it, finds with a chance of 80 %; `n_groups` the groups of all folds together. What cannot be had is None: p and `detectable` where the two
-    were not judged on the same groups, since flipping a sign swaps two sides of one group.
+    with it, finds with a chance of 80 %; `n_groups` the groups of all folds together. What cannot be had is None: interval, p and `detectable` where the
+    two are not averages over the same folds in the same shares.
     """
 
     value: float
@@ -134,7 +139,8 @@ def _averaged(parts: Sequence[tuple[str, Replicated]], metric: str, n_bootstrap:
     if others:
         each = np.stack([_scaled(part.replicates, part.value, part.n_groups, shared) for _, part in others])
         replicates = drawn + mean_defined(each, axis=0) * (len(others) / len(parts))
-    return Average(value, replicates, len(parts), sum(part.n_groups for part in shared.values()), metric, shared)
+    folds = Counter(digest for digest, _ in parts)
+    return Average(value, replicates, len(parts), sum(part.n_groups for part in shared.values()), metric, shared, folds)
 
 
 def _shared(of: Replicated, weight: float) -> Shared:
@@ -191,8 +197,8 @@ def differences(
 ) -> list[Difference]:
     """The first of each pair less the second.
 
-    The interval is that of the differences of the replicates, paired where the two have the same groups. Pairs over the same groups are
-    tested with the same flips.
+    The interval is that of the differences of the replicates, which are paired. Pairs over the same groups are tested with the same flips. Two that
+    are not over the same folds in the same shares are not compared.
 
     Parameters
     ----------
@@ -219,14 +225,14 @@ def differences(
     apart = [_apart(a, b) for a, b in pairs]
     together: dict[tuple[str, ...], list[int]] = {}
     for at, own in enumerate(apart):
-        if set(pairs[at][0].shared) == set(pairs[at][1].shared):
+        if comparable(*pairs[at]):
             together.setdefault(tuple(own), []).append(at)
     p = np.full(len(pairs), np.nan)
     with one_thread():
         for members in together.values():
             columns = [np.concatenate([part.contributions for part in apart[at].values()]) for at in members]
             p[members] = sign_flip_p(np.stack(columns, axis=1), n_flips, seed)
-    ends = [_interval(a, b, level) for a, b in pairs]
+    ends = [_interval(a, b, level) if comparable(a, b) else None for a, b in pairs]
     p[[found is None for found in ends]] = np.nan
     named = range(len(pairs)) if families is None else families
     tested = Counter(name for name, own in zip(named, p, strict=True) if not np.isnan(own))
@@ -236,8 +242,14 @@ def differences(
     ]
 
 
+def comparable(a: Average, b: Average) -> bool:
+    """Whether two averages are over the same folds, each with the same share in both."""
+    same = set(a.folds) == set(b.folds) and set(a.shared) == set(b.shared)
+    return same and all(a.folds[fold] * b.n_parts == b.folds[fold] * a.n_parts for fold in a.folds)
+
+
 def _apart(a: Average, b: Average) -> dict[str, Shared]:
-    """What each group does to the difference; groups that only one of the two has do what they do to that one."""
+    """What each group does to the difference; groups that only one of the two has, where the two are not compared, do what they do to that one."""
     nothing = {
         digest: part._replace(contributions=0 * part.contributions, influences=0 * part.influences) for digest, part in a.shared.items()
     }
@@ -248,7 +260,7 @@ def _apart(a: Average, b: Average) -> dict[str, Shared]:
 
 
 def _interval(a: Average, b: Average, level: float) -> Interval | None:
-    """Of `a` less `b`; where the groups are not the same, with the degrees of freedom of the one that has fewer."""
+    """Of `a` less `b`; where a fold has fewer groups that bear on one of the two, with the degrees of freedom of that one."""
     fewer = min(a, b, key=lambda one: one.freedom)
     return difference_interval(a.value - b.value, a.replicates - b.replicates, fewer.n_groups, level, freedom=fewer.freedom)
 
@@ -257,7 +269,7 @@ def _difference(value: float, apart: dict[str, Shared], ends: Interval | None, p
     n_groups = sum(part.n_groups for part in apart.values())
     if ends is None:
         return Difference(value, None, None, None, None, None, n_groups)
-    if np.isnan(p):
+    if np.isnan(p):  # the score is not defined without some group
         return Difference(value, *ends, None, None, n_groups)
     least = detectable(_error(apart), n_groups, freedom=_freedom(apart), alpha=alpha, n_flips=n_flips)
     return Difference(value, *ends, p, least, n_groups)

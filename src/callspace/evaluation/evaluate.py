@@ -14,6 +14,7 @@ from callspace.evaluation.judge import DEFAULT_SPACES, NeighboursFrom, judge
 from callspace.evaluation.levels import known_levels
 from callspace.evaluation.predictions import with_levels
 from callspace.evaluation.scores import rows
+from callspace.evaluation.scoring.levels import missing_thresholds
 from callspace.progress import SILENT, Progress
 from callspace.tables import RESULTS, from_rows, write_csv, write_parquet
 
@@ -116,7 +117,8 @@ def evaluate(
         "protocol": "evaluate",
     }
     scored = rows(_with_known_levels(found.predictions, embeddings.windows), labels, task, n_bootstrap=n_bootstrap, seed=0)
-    return Results(from_rows((shared | row for row in scored), RESULTS), found.maps, found.notes, embeddings.about)
+    notes = [*found.notes, *missing_thresholds(scored)]
+    return Results(from_rows((shared | row for row in scored), RESULTS), found.maps, notes, embeddings.about)
 
 
 def _with_known_levels(predictions: pa.Table, windows: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ out), float64 where nothing else is said:
 - ``silhouette_labels:SPACE``; ``silhouette_clusters:full:SPACE:CLUSTERER``: silhouettes, in the full space, of the clusters found in SPACE (the
   study's number).
 - ``purity``: share of the 15 nearest test windows in the full space that have the same label (a class of m windows can reach (m - 1) / 15
-  at most).
+  at most). Windows that tie for the last places count by the chance of each.
 - Of each map, ``METRIC:SPACE`` for the metrics of `callspace.metrics.map_quality`: ``trustworthiness``, ``continuity``,
   ``neighbour_preservation``, ``distance_correlation``.
 - ``retrieval_p1``, ``retrieval_p5``, ``retrieval_p10``, ``retrieval_map``: how often looking the window up among those of other recordings finds
@@ -54,6 +54,7 @@ __all__ = ["DEFAULT_SPACES", "NEIGHBOURS", "Judgement", "NeighboursFrom", "judge
 
 NeighboursFrom = Literal["all", "other-groups"]
 DEFAULT_SPACES = ("full", "umap-50-0.5", "tsne-30")
+_HUGE = 6.0  # powers of ten above the size of the median window, from which on a window is named
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def judge(
         Where vectors and windows don't fit, a vector holds NaN, infinity or no numbers, there is no test split, a window of any split has a
         label that is not in the vocabulary, a name is unknown, or the seed is none.
     """
-    points, notes = _scaled(_validated(vectors, windows))
+    points, notes = _scaled(_validated(vectors, windows), windows)
     validate_seed(seed)
     if neighbours_from not in get_args(NeighboursFrom):
         raise CallspaceError(f"neighbours are from {' or '.join(map(repr, get_args(NeighboursFrom)))}, not from {neighbours_from!r}")
@@ -166,12 +167,25 @@ def _several(names: str | Sequence[str]) -> Sequence[str]:
     return (names,) if isinstance(names, str) else names
 
 
-def _scaled(points: Floats) -> tuple[Floats, list[str]]:
-    """Very large and very small vectors brought to an ordinary scale, on which nothing in a judgement depends, and a sentence."""
+def _scaled(points: Floats, windows: pa.Table) -> tuple[Floats, list[str]]:
+    """Very large and very small vectors brought to an ordinary scale, on which nothing in a judgement depends, and what is to be said of sizes."""
     scale = unit_scale(points)
+    sizes = np.maximum(points.max(axis=1, initial=0.0), -points.min(axis=1, initial=0.0))
+    # Against the median in logarithms: a product with it might overflow.
+    logs = np.log10(sizes, out=np.full(len(sizes), -np.inf), where=sizes > 0)
+    huge = np.flatnonzero(logs > np.median(logs[sizes > 0]) + _HUGE) if sizes.any() else np.zeros(0, dtype=np.intp)
+    notes = []
+    if len(huge):
+        first = windows.slice(int(huge[0]), 1).to_pylist()[0]
+        notes.append(
+            f"The values of {len(huge)} of {len(points)} embeddings are more than a million times as large as those of the median window, the "
+            f"first of the window at {first['onset_s']:g} s of {first['recording']!r}. Means and variances, and what is found by them (k-means, "
+            "mixtures, principal components, the linear probe), follow these few: look into the encoder, or leave their recordings out."
+        )
     if scale == 1:
-        return points, []
-    return points * scale, [f"The embeddings' values are about {1 / scale:.0e} in size; they were scaled, which changes no score."]
+        return points, notes
+    changed = "" if len(huge) else ", which changes no score"
+    return points * scale, [*notes, f"The embeddings' values are about {1 / scale:.0e} in size; they were scaled{changed}."]
 
 
 def _validated(vectors: ArrayLike, windows: pa.Table) -> Floats:

@@ -25,7 +25,7 @@ Task = Literal["classification", "detection"]
 
 
 def validate_labels(window_labels: Sequence[Sequence[str]], vocabulary: Sequence[str], task: str) -> None:
-    """Refuse an unknown task, a vocabulary that repeats itself or calls a class background, and labels that it does not hold.
+    """Refuse an unknown task, a vocabulary that repeats itself or calls a class background, and labels that do not fit it or the task.
 
     Raises
     ------
@@ -41,6 +41,11 @@ def validate_labels(window_labels: Sequence[Sequence[str]], vocabulary: Sequence
     unknown = sorted({label for labels in window_labels for label in labels or ()} - set(vocabulary))
     if unknown:
         raise CallspaceError(f"windows have labels that the vocabulary does not: {', '.join(unknown[:5])}")
+    if task == "classification" and (many := [set(labels) for labels in window_labels if len(set(labels or ())) > 1]):
+        raise CallspaceError(
+            f"{len(many)} of {len(window_labels)} windows have several labels, the first {' and '.join(sorted(many[0]))}: "
+            "in classification each window has one; judge them as detection"
+        )
 
 
 def label_matrix(window_labels: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from callspace.datasets import Dataset
 
-__all__ = ["FLOOR_DB", "LEVEL_COLUMNS", "Levels", "call_level", "known_levels", "window_levels"]
+__all__ = ["FLOOR_DB", "LEVEL_COLUMNS", "Levels", "as_number", "call_level", "known_levels", "window_levels"]
 
 #: Columns of annotations or clips that hold a signal-to-noise ratio in dB.
 LEVEL_COLUMNS = ("snr_db", "snr")
@@ -92,13 +92,14 @@ def known_levels(table: pa.Table) -> Floats | None:
     """The first of `LEVEL_COLUMNS` that holds a number in a table of windows or annotations, float64[rows], NaN where it holds none; else None."""
     for name in LEVEL_COLUMNS:
         if name in table.column_names:
-            values = np.array([_number(value) for value in table[name].to_pylist()])
+            values = np.array([as_number(value) for value in table[name].to_pylist()])
             if not np.isnan(values).all():
                 return values
     return None
 
 
-def _number(value: Any) -> float:
+def as_number(value: Any) -> float:
+    """A cell of a table of the user's, which may hold a text, as a number; NaN where it holds none, or none that is finite."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -118,7 +119,7 @@ class _Events(NamedTuple):
 def _events(dataset: Dataset) -> _Events:
     table = dataset.annotations
     assert table is not None
-    times = [np.array([_number(value) for value in table[name].to_pylist()]) for name in ("onset_s", "offset_s", "low_hz", "high_hz")]
+    times = [np.array([as_number(value) for value in table[name].to_pylist()]) for name in ("onset_s", "offset_s", "low_hz", "high_hz")]
     names, labels = (np.array(table[name].to_pylist(), dtype=object) for name in ("recording", "label"))
     return _Events(names, labels, *times)
 

@@ -55,6 +55,8 @@ _KINDS = (structure, use, retrieval, separation, levels)
 _LOWEST: dict[str, float] = {name: low for kind in _KINDS for name, low in kind.LOWEST.items()}
 #: Metrics that are no share of 1 but a number of their own, such as decibels.
 _HIGHEST: dict[str, float] = levels.HIGHEST
+#: Metrics that have no interval where more than a share of their replicates is missing.
+_MOST_MISSING: dict[str, float] = levels.MOST_MISSING
 #: Metrics whose replicates are biased upward, and are moved back (`recentred`).
 _RECENTRED: frozenset[str] = frozenset[str]().union(*(getattr(kind, "RECENTRED", ()) for kind in _KINDS))
 
@@ -137,6 +139,8 @@ def replicated(
                 if np.isnan(value):
                     continue
                 replicates, left_out = np.split(np.asarray(drawn[key]) if len(every) else np.zeros(0), [n_bootstrap])
+                if np.isnan(replicates).sum() > _MOST_MISSING.get(key.metric, 1.0) * len(replicates):
+                    replicates = np.full(len(replicates), np.nan)
                 if key.metric in _RECENTRED:
                     replicates = recentred(replicates, value)
                 n_groups, share = bearing(family.bearing_on(key))

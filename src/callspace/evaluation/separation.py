@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callspace.evaluation.probes import PROBES, Probe, Split
-from callspace.metrics.neighbours import neighbour_share
+from callspace.metrics.neighbours import Neighbourhoods, neighbour_share
 from callspace.metrics.ranking import auroc
 from callspace.metrics.weights import Floats
 
@@ -47,14 +47,14 @@ def separation_probe(name: str, train: Split, valid: Split, test: Split) -> Prob
     )
 
 
-def background_neighbours(indices: NDArray[np.int64], labelled: NDArray[np.bool_]) -> Floats:
+def background_neighbours(near: Neighbourhoods, labelled: NDArray[np.bool_]) -> Floats:
     """For each labelled window the share of its neighbours that are background; NaN for a background window.
 
     Parameters
     ----------
-    indices
-        int64[n, k] among the same windows, -1 for none.
+    near
+        Of n windows among themselves.
     labelled
         bool[n].
     """
-    return np.where(labelled, neighbour_share(indices, ~labelled), np.nan)
+    return np.where(labelled, neighbour_share(near, ~labelled), np.nan)

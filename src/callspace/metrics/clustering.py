@@ -12,7 +12,8 @@ one cluster agree perfectly (1); one cluster for several classes has an NMI, AMI
   cluster, the geometric mean of the shares that are both (E. B. Fowlkes and C. L. Mallows, JASA 78, 1983).
 - `cluster_purity`: share of the windows that are of the commonest class of their cluster; it rises with the number of clusters.
 - `hungarian_accuracy`: accuracy after the one-to-one assignment of clusters to classes that makes it largest (H. W. Kuhn, 1955);
-  `hungarian_recalls` gives it class by class, and `hungarian_balanced_accuracy` is their mean over the classes present.
+  `hungarian_recalls` gives it class by class, and `hungarian_balanced_accuracy` is their mean over the classes present. Of assignments
+  with the same accuracy the one with the largest mean recall is taken, so that neither depends on how clusters are numbered.
 
 `agreement` and `clustering_scores` compute several from one contingency table; each function is that for one of them.
 """
@@ -183,12 +184,29 @@ def _hungarian_balanced(table: Contingency) -> Floats:
 
 
 def _hits(counts: Floats) -> Floats:
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(counts, maximize=True)
+    rows, columns = _assignment(counts)
     hits = np.zeros(len(counts))
     hits[rows] = counts[rows, columns]
     return hits
+
+
+def _assignment(counts: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pairs (class, cluster) of counts float64[classes, clusters] whose sum is largest, and of equal sums that of the shares of the classes.
+
+    Where these are equal too, the clusters are looked at in an order that is theirs whatever their numbers. Empty ones are in no pair.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    classes, clusters = (np.flatnonzero(counts.any(axis=axis)) for axis in (1, 0))
+    if not len(classes):
+        return classes, clusters
+    clusters = clusters[np.lexsort(counts[np.ix_(classes, clusters)])]
+    held = counts[np.ix_(classes, clusters)]
+    # The shares of all pairs add up to less than 1, the least by which two sums of whole numbers differ; of fractions, to next to nothing.
+    least = 1.0 if (held == np.rint(held)).all() else 1e-9 * held.max()
+    shares = held / held.sum(axis=1, keepdims=True)
+    rows, columns = linear_sum_assignment(held + shares * (least / (min(held.shape) + 1)), maximize=True)
+    return classes[rows], clusters[columns]
 
 
 #: Name -> function of a contingency table; a new score is one line here.
@@ -296,10 +314,8 @@ def matched_classes(counts: ArrayLike) -> NDArray[np.intp]:
 
     A pair that has no window in common is no match.
     """
-    from scipy.optimize import linear_sum_assignment
-
     table = np.asarray(counts)
-    rows, columns = linear_sum_assignment(table, maximize=True)
+    rows, columns = _assignment(table.astype(np.float64))
     matched = np.full(table.shape[1], -1, dtype=np.intp)
     matched[columns] = np.where(table[rows, columns] > 0, rows, -1)
     return matched
@@ -358,8 +374,7 @@ def hungarian_balanced_accuracy(truth: ArrayLike, clusters: ArrayLike, weights: 
 def hungarian_recalls(truth: ArrayLike, clusters: ArrayLike, n_classes: int, weights: ArrayLike | None = None) -> Floats:
     """`hungarian_accuracy` class by class: float64[K] or float64[R, K].
 
-    A class that no cluster was left for has 0; an absent one NaN. Where several assignments are equally good overall, the one
-    SciPy finds is taken.
+    A class that no cluster was left for has 0; an absent one NaN.
     """
     codes, found = _validate_classes(truth, clusters, n_classes)
     pairs = _Pairs(codes, found)

@@ -1,7 +1,8 @@
 """Distances between all vectors, a block of rows at a time: exact, in float64, in bounded memory.
 
 Euclidean distances come from matrix products of the centred vectors. What is left of the distance between two equal vectors by
-rounding is set to 0, so that duplicates are duplicates. Cosine distances are 1 - the cosine, and a vector of zeros is at distance
+rounding is set to 0, so that duplicates are duplicates. The centre is the mean; where a few vectors are so large that they drag it far away
+from all others, whose distances would be lost in rounding, it is the median. Cosine distances are 1 - the cosine, and a vector of zeros is at distance
 1 from everything.
 """
 
@@ -20,6 +21,8 @@ Metric = Literal["euclidean", "cosine"]
 
 _BLOCK_CELLS = 4_000_000
 _ROUNDING = 1e-13  # of the squared norms: a few hundred products of float64, below what float32 vectors can tell apart
+_SAMPLE = 500  # about so many vectors show where the median lies
+_FAR = 10.0  # from the median to the mean, in median distances from the median: more than any but a few huge vectors cause
 
 
 def validate_vectors(vectors: ArrayLike, name: str = "vectors") -> Floats:
@@ -61,7 +64,7 @@ def distance_blocks(queries: Floats, reference: Floats, metric: Metric = "euclid
         for at in range(0, len(a), rows):
             yield slice(at, min(at + rows, len(a))), np.clip(1.0 - a[at : at + rows] @ b.T, 0.0, 2.0)
         return
-    centre = reference.mean(axis=0) if len(reference) else 0.0
+    centre = _centre(reference)
     b = reference - centre
     a = b if queries is reference else queries - centre  # a copy less of what may be large
     a_squared, b_squared = np.einsum("ij,ij->i", a, a), np.einsum("ij,ij->i", b, b)
@@ -73,6 +76,17 @@ def distance_blocks(queries: Floats, reference: Floats, metric: Metric = "euclid
         sums *= _ROUNDING
         squared[squared <= sums] = 0.0
         yield slice(at, min(at + rows, len(a))), np.sqrt(squared, out=squared)
+
+
+def _centre(vectors: Floats) -> Floats:
+    """float64[d]: the mean, or the median of a sample where the mean lies far from most."""
+    if not len(vectors):
+        return np.zeros(vectors.shape[1])
+    mean = vectors.mean(axis=0)
+    sample = vectors[:: max(1, len(vectors) // _SAMPLE)]
+    median = np.median(sample, axis=0)
+    spread = np.median(np.linalg.norm(sample - median, axis=1))
+    return mean if np.linalg.norm(mean - median) <= _FAR * spread else median
 
 
 def _unit(vectors: Floats) -> Floats:

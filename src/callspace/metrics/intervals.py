@@ -15,7 +15,8 @@ From bootstrap replicates over groups (`callspace.metrics.bootstrap`), two ways:
 
 Which is used depends on the number of groups alone. Differences, whose replicates lie about evenly around them, have ``percentile`` from
 `DIFFERENCE_PERCENTILE_FROM` groups (a fold) on, and ``t`` below. Scores have it from `PERCENTILE_FROM` on: with tens of groups percentiles, and BCa's, cover
-too seldom the scores near 1 and those that are biased in small samples (mAP, F1, whose replicates are biased once more).
+too seldom the scores near 1 and those that are biased in small samples (mAP, F1, whose replicates are biased once more), and with 200 still less often
+than ``t``.
 benchmarks/interval_coverage.py measures how often what is used covers the truth.
 
 A score or difference that is the same in every replicate (no group has an error; no group tells the two apart) gets ``exact``: were more than a share
@@ -35,7 +36,7 @@ from callspace.metrics.weights import Floats
 __all__ = ["DIFFERENCE_PERCENTILE_FROM", "PERCENTILE_FROM", "Interval", "difference_interval", "score_interval", "seed_interval"]
 
 #: From this many groups (a fold) intervals of scores are percentile intervals.
-PERCENTILE_FROM = 200
+PERCENTILE_FROM = 1_000
 #: The same of differences.
 DIFFERENCE_PERCENTILE_FROM = 20
 #: Replicates that differ by no more are the same but for rounding.

@@ -5,10 +5,14 @@ own neighbour, though its duplicates may be. Where neighbours of the same group 
 hold -1 at an infinite distance.
 
 - `k_nearest`: the graph itself.
-- `neighbour_share`: for each window, the share of its neighbours that meet a condition; `label_purity`: that share its label.
+- `neighbourhoods`: the k nearest as what is counted among them needs them. Windows that tie for the last places, as duplicates do (silence),
+  have no order: each has one of these places with the same chance, and that chance counts. So nothing depends on the order of the windows.
+- `neighbour_share`: for each window, the share of its neighbours that meet a condition; `label_purity`: that share its label;
+  `class_counts`: how many have each class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +21,63 @@ from callspace.errors import CallspaceError
 from callspace.metrics.distances import Metric, distance_blocks, validate_vectors
 from callspace.metrics.weights import Floats, ratio
 
-__all__ = ["k_nearest", "label_purity", "neighbour_share", "smallest", "validate_k"]
+__all__ = [
+    "ClassCounts",
+    "Neighbourhoods",
+    "class_counts",
+    "k_nearest",
+    "label_purity",
+    "neighbour_share",
+    "neighbourhoods",
+    "smallest",
+    "validate_k",
+]
+
+_TIED = 1e-10  # of a Euclidean distance, or of 1 for the cosine: beyond what float32 vectors can tell apart
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """The k nearest of m queries among n vectors.
+
+    Attributes
+    ----------
+    indices
+        int64[m, k] into the n vectors, -1 for no neighbour.
+    distances
+        float64[m, k].
+    crowded
+        The queries with more vectors at their k-th distance than there are places left, int[crowded].
+    blocks
+        Goes over these: numbers of queries int[rows], and their distances to all vectors float64[rows, n], infinite to those excluded.
+    slack
+        By how much distances that are equal may differ, absolutely and as a share of the distance.
+    """
+
+    indices: NDArray[np.int64]
+    distances: Floats
+    crowded: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    blocks: Callable[[], Iterator[tuple[NDArray[np.intp], Floats]]] = lambda: iter(())
+    slack: tuple[float, float] = (0.0, 0.0)
+
+    def chances(self) -> Iterator[tuple[NDArray[np.intp], Floats, Floats]]:
+        """Of `crowded`: numbers of queries, the chance of each vector to be a neighbour float64[rows, n], which add up to k, and distances."""
+        k = self.indices.shape[1]
+        for rows, block in self.blocks():
+            kth = self.distances[rows, k - 1 :]
+            slack = self.slack[0] + self.slack[1] * kth
+            nearer = block < kth - slack
+            tied = ~nearer & (block <= kth + slack)
+            share = (k - nearer.sum(axis=1, keepdims=True)) / tied.sum(axis=1, keepdims=True)
+            yield rows, nearer + tied * share, block
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How many neighbours of each query have each class, and the sum of the distances to those: float64[m, K] both."""
+
+    counts: Floats
+    distances: Floats
 
 
 def validate_k(k: int, available: int) -> int:
@@ -93,33 +153,76 @@ def smallest(block: NDArray, k: int) -> tuple[NDArray[np.int64], NDArray]:
     return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
 
 
-def neighbour_share(indices: NDArray[np.int64], condition: ArrayLike) -> Floats:
-    """The share of each window's neighbours that meet a condition.
+def neighbourhoods(
+    reference: ArrayLike,
+    k: int,
+    *,
+    queries: ArrayLike | None = None,
+    metric: Metric = "euclidean",
+    groups: Sequence[str] | None = None,
+    graph: tuple[NDArray[np.int64], Floats] | None = None,
+) -> Neighbourhoods:
+    """The k nearest of `reference` to each query, with those that tie for the last places.
 
     Parameters
     ----------
-    indices
-        int64[m, k] into the reference, -1 for no neighbour.
-    condition
-        bool[n], one a vector of the reference, or bool[m, n] read at (query, neighbour).
+    reference, k, queries, metric, groups
+        As `k_nearest` takes them.
+    graph
+        What `k_nearest` found for the same, where that is known: with fewer than k + 1 neighbours, which show the ties, it is made anew.
+    """
+    known = validate_vectors(reference)
+    asked = known if queries is None else validate_vectors(queries, "queries")
+    validate_k(k, len(known) - (queries is None))
+    shown = min(k + 1, len(known) - (queries is None))
+    if graph is None or graph[0].shape[1] < shown:
+        graph = k_nearest(known, shown, queries=None if queries is None else asked, metric=metric, groups=groups)
+    indices, distances = graph
+    slack = (_TIED, 0.0) if metric == "cosine" else (0.0, _TIED)
+    crowded = np.zeros(0, dtype=np.intp)
+    if shown > k:
+        kth, following = distances[:, k - 1], distances[:, k]
+        there = np.isfinite(following)
+        crowded = np.flatnonzero(there & (np.where(there, following, 0.0) <= slack[0] + (1 + slack[1]) * np.where(there, kth, 0.0)))
 
-    Returns
-    -------
-    float64[m]; NaN for a window without neighbours.
+    def blocks() -> Iterator[tuple[NDArray[np.intp], Floats]]:
+        names = None if groups is None else np.asarray(groups, dtype=str)
+        for part, block in distance_blocks(asked[crowded], known, metric):
+            rows = crowded[part]
+            if queries is None:
+                block[np.arange(len(rows)), rows] = np.inf
+            if names is not None:
+                block[names[rows, None] == names] = np.inf
+            yield rows, block
+
+    return Neighbourhoods(indices[:, :k], distances[:, :k], crowded, blocks, slack)
+
+
+def neighbour_share(near: Neighbourhoods, condition: ArrayLike) -> Floats:
+    """The share of each window's neighbours that meet a condition: float64[m], NaN for a window without neighbours.
+
+    Parameters
+    ----------
+    near
+        Of m queries among n vectors.
+    condition
+        bool[n], one a vector.
     """
     holds = np.asarray(condition, dtype=bool)
-    met = holds[indices] if holds.ndim == 1 else np.take_along_axis(holds, np.maximum(indices, 0), axis=1)
-    there = indices >= 0
-    return ratio((met & there).sum(axis=1), there.sum(axis=1))
+    there = near.indices >= 0
+    shares = ratio((holds[near.indices] & there).sum(axis=1), there.sum(axis=1))
+    for rows, chances, _ in near.chances():
+        shares[rows] = chances @ holds / near.indices.shape[1]
+    return shares
 
 
-def label_purity(indices: NDArray[np.int64], labels: ArrayLike) -> Floats:
+def label_purity(near: Neighbourhoods, labels: ArrayLike) -> Floats:
     """The share of each window's neighbours that have its label.
 
     Parameters
     ----------
-    indices
-        int64[n, k] among the same n windows, -1 for no neighbour.
+    near
+        Of n windows among themselves.
     labels
         int[n]; a window with a negative label is no one's neighbour and has no purity.
 
@@ -128,6 +231,26 @@ def label_purity(indices: NDArray[np.int64], labels: ArrayLike) -> Floats:
     float64[n]; NaN where a window has no label or no neighbour.
     """
     codes = np.asarray(labels)
-    there = (indices >= 0) & (codes[indices] >= 0)
-    same = there & (codes[indices] == codes[:, None])
-    return np.where(codes >= 0, ratio(same.sum(axis=1), there.sum(axis=1)), np.nan)
+    there = (near.indices >= 0) & (codes[near.indices] >= 0)
+    same = there & (codes[near.indices] == codes[:, None])
+    purity = ratio(same.sum(axis=1), there.sum(axis=1))
+    for rows, chances, _ in near.chances():
+        chances[:, codes < 0] = 0.0
+        purity[rows] = ratio((chances * (codes == codes[rows, None])).sum(axis=1), chances.sum(axis=1))
+    return np.where(codes >= 0, purity, np.nan)
+
+
+def class_counts(near: Neighbourhoods, membership: ArrayLike) -> ClassCounts:
+    """How many neighbours of each query have each of the classes of `membership`, bool[n, K], and how far these are."""
+    from scipy.sparse import csr_array
+
+    member = np.asarray(membership, dtype=np.float64)
+    there = near.indices >= 0
+    shape = (len(near.indices), len(member))
+    places = (np.nonzero(there)[0], near.indices[there])
+    counts = csr_array((np.ones(len(places[0])), places), shape=shape) @ member
+    distances = csr_array((near.distances[there], places), shape=shape) @ member
+    for rows, chances, block in near.chances():
+        counts[rows] = chances @ member
+        distances[rows] = (chances * np.where(chances > 0, block, 0.0)) @ member
+    return ClassCounts(counts, distances)

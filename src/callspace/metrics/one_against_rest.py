@@ -11,11 +11,14 @@ Weights as in `callspace.metrics.weights`.
   NMI of overlapping communities of A. Lancichinetti, S. Fortunato and J. Kertesz (New Journal of Physics 11, 2009).
 - `silhouettes_each`: for each window and each class that it has, the silhouette of the class and its rest as two sets.
 - `purities_each`: for each window and each class that it has, the share of its neighbours that have it too, less what chance gives:
-  (share - p) / (1 - p) with p the share of the other windows that have it. 0 by chance, 1 at best.
+  (share - p) / (1 - p) with p the share of the other windows that have it (of those of other groups, where neighbours of its own are
+  excluded). 0 by chance, 1 at best.
 
 The area under the ROC curve of the neighbours' share of a class, as a score of having it, is
 `callspace.metrics.ranking.aurocs(membership, shares)`, with `shares_each` for the shares.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from callspace.errors import CallspaceError
 from callspace.metrics.classification import indicator
 from callspace.metrics.distances import distance_blocks, validate_vectors
+from callspace.metrics.neighbours import Neighbourhoods, class_counts
 from callspace.metrics.silhouettes import LIMIT
 from callspace.metrics.weights import Floats, over_replicates, ratio
 
@@ -126,24 +130,39 @@ def silhouettes_each(vectors: ArrayLike, membership: ArrayLike, *, limit: int = 
     return values
 
 
-def shares_each(indices: NDArray[np.int64], membership: ArrayLike) -> Floats:
+def shares_each(near: Neighbourhoods, membership: ArrayLike, counted: ArrayLike | None = None) -> Floats:
     """The share of each window's neighbours that have each class: float64[n, K], NaN for a window without neighbours.
 
     Parameters
     ----------
-    indices
-        int64[n, k] among the same n windows, -1 for no neighbour.
+    near
+        Of n windows among themselves.
     membership
         bool[n, K].
+    counted
+        bool[n]: the windows that count as neighbours; all when not given.
     """
-    member = validate_membership(membership, len(indices))
-    there = indices >= 0
-    counts = indicator(np.nonzero(there)[0], indices[there], len(indices), len(indices)) @ member.astype(np.float64)
-    return ratio(counts, there.sum(axis=1)[:, None])
+    member = validate_membership(membership, len(near.indices))
+    there = np.ones(len(member), dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
+    counts = class_counts(near, np.concatenate([member & there[:, None], there[:, None]], axis=1)).counts
+    return ratio(counts[:, :-1], counts[:, -1:])
 
 
-def purities_each(shares: Floats, membership: ArrayLike) -> Floats:
-    """`shares_each` of the classes that a window has, less what chance gives: float64[n, K], NaN elsewhere and without a rest."""
+def purities_each(shares: Floats, membership: ArrayLike, groups: Sequence[str] | None = None) -> Floats:
+    """`shares_each` of the classes that a window has, less what chance gives: float64[n, K], NaN elsewhere and without a rest.
+
+    Parameters
+    ----------
+    shares
+        float64[n, K].
+    membership
+        bool[n, K].
+    groups
+        The group of each window, where windows of its own are not among its neighbours.
+    """
     member = validate_membership(membership, len(shares))
-    expected = ratio(member.sum(axis=0) - 1, len(member) - 1)
-    return np.where(member & (expected < 1), ratio(shares - expected, np.broadcast_to(1 - expected, shares.shape)), np.nan)
+    own = np.arange(len(member)) if groups is None else np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    within = indicator(own, np.arange(len(member)), int(own.max(initial=-1)) + 1, len(member))
+    others = len(member) - (within @ np.ones(len(member)))[own, None]
+    expected = ratio(member.sum(axis=0) - (within @ member.astype(np.float64))[own], others)
+    return np.where(member & (expected < 1), ratio(shares - expected, 1 - expected), np.nan)

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from callspace.metrics.multiple import LEVEL
-from callspace.metrics.sign_flips import N_FLIPS, smallest_p
+from callspace.metrics.sign_flips import N_FLIPS, ROUNDING, smallest_p
 
 __all__ = ["can_show", "detectable", "flips_for"]
 
@@ -56,7 +56,7 @@ def detectable(
 
     Returns
     -------
-    None where the error is unknown or 0 (two things that never differ say nothing of the size of a difference), or where sign flips of so
+    None where the error is unknown, or 0 but for rounding (two things that never differ say nothing of the size of a difference), or where sign flips of so
     few groups can give no p as small as `alpha`, so that no difference would be shown.
 
     Examples
@@ -64,7 +64,7 @@ def detectable(
     >>> round(detectable(0.01, 40), 4)
     0.0287
     """
-    if not np.isfinite(error) or error <= 0 or smallest_p(n_groups, n_flips) > alpha:
+    if not np.isfinite(error) or error <= ROUNDING or smallest_p(n_groups, n_flips) > alpha:
         return None
     return error * _standard_errors(n_groups - 1 if freedom is None else freedom, alpha, power)
 

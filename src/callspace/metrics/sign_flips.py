@@ -21,12 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from callspace.errors import CallspaceError
 from callspace.metrics.weights import Floats
 
-__all__ = ["N_FLIPS", "sign_flip_p", "smallest_p"]
+__all__ = ["N_FLIPS", "ROUNDING", "sign_flip_p", "smallest_p"]
 
 #: Flips that are drawn where not all can be counted.
 N_FLIPS = 10_000
 #: Sums that differ by no more than this share of their largest possible size are equal: rounding must not part ties.
 _TOLERANCE = 1e-9
+#: What contributes no more than this to a score from 0 to 1 contributes nothing: scores computed in another order differ by some 1e-16.
+ROUNDING = 1e-12
 _CHUNK = 2_000
 
 
@@ -40,7 +42,7 @@ def sign_flip_p(contributions: ArrayLike, n_flips: int = N_FLIPS, seed: int = 0)
     Parameters
     ----------
     contributions
-        float[G] or float[G, C]; NaN where a group's contribution is not defined.
+        float[G] or float[G, C], to scores from 0 to 1, so that what is within `ROUNDING` of 0 is 0; NaN where a group's is not defined.
     n_flips
         How many are drawn.
     seed
@@ -67,6 +69,7 @@ def sign_flip_p(contributions: ArrayLike, n_flips: int = N_FLIPS, seed: int = 0)
         raise CallspaceError(f"contributions must be finite, one a group, not of shape {table.shape}")
     if n_flips < 1:
         raise CallspaceError(f"{n_flips} sign flips were asked for: at least 1 is needed")
+    table = np.where(np.abs(table) <= ROUNDING, 0.0, table)
     found = np.full(table.shape[1], np.nan)
     defined = ~np.isnan(table).any(axis=0)
     counted = (table != 0).sum(axis=0)

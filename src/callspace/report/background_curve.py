@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from callspace.adaptation.background import policy_of
+from callspace.bench.words import is_alike
 from callspace.report.charts import Line, line_chart
 from callspace.report.colours import encoder_colours
-from callspace.report.figures import bracketed, clear, differences, forest, score_of, short_metric, switchable_metrics
+from callspace.report.figures import bracketed, clear, differences, forest, score_of, short_metric, switchable_metrics, would_show
 from callspace.report.reading import Contender, Run, Score, background_of, finite, is_frozen
 from callspace.report.words import (
     METRICS,
@@ -231,9 +232,17 @@ def _verdicts(run: Run, rows: Sequence[dict[str, Any]], metric: str) -> dict[str
     for row in ends:
         low, high = finite(row["ci_low"]), finite(row["ci_high"])
         known = low is not None and high is not None
-        verdict = {1: "rises", -1: "falls"}.get(clear(row), "not told from flat" if known else "no interval, no verdict")
+        verdict = {1: "rises", -1: "falls"}.get(clear(row), _undecided(row) if known else "no interval, no verdict")
         name = [short(run.called(row, "b_"))] * several
         between = f"{signed(low)} to {signed(high)}" if known else ""
         cells.append([*name, capital(regime_name(row["b_regime"])), signed(row["difference"]), between, verdict])
     heads = [*columns, ("95 % interval", True), ("With less background", False)]
     return {"columns": [{"name": name, "numeric": numeric} for name, numeric in heads], "rows": cells}
+
+
+def _undecided(row: dict[str, Any]) -> str:
+    """What a difference that is not beyond chance says: that there is none that matters, or nothing, for too little data."""
+    if is_alike(row):
+        return "no difference that matters"
+    least = would_show(row)
+    return "too little data to say" + (f" (would show from {least})" if least else "")

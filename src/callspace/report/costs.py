@@ -46,8 +46,14 @@ def _rows(costs: Mapping[str, Any], named: Mapping[tuple[str, str], str]) -> lis
         embed, memory, fit = (finite(cost[name]) for name in ("embed_ms_per_s", "embed_mib", "fit_s"))
         numbers = ["–" if embed is None else f"{embed:.3g}", "–" if memory is None else f"{memory:,.0f}"]
         numbers += ["–" if fit is None else duration(fit), "–" if not cost["parameters"] else _size(cost["parameters"])]
-        rows.append([*who, *numbers, (cost["licence"] or "none needed") + (" (restricted)" if cost["restricted"] else "")])
+        rows.append([*who, *numbers, _licence(cost)])
     return rows
+
+
+def _licence(cost: Mapping[str, Any]) -> str:
+    if cost["restricted"]:
+        return f"{cost['licence'] or 'not stated'} (restricted)"
+    return cost["licence"] or ("not known" if cost["restricted"] is None else "none needed")
 
 
 def _size(parameters: int) -> str:

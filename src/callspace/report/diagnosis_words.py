@@ -106,6 +106,8 @@ def subject_name(finding: Finding) -> str:
         policy = subject.get("policy") or "share"
         if subject.get("background") is not None and (subject["background"], policy) != (1.0, "share"):
             parts.append(background_name(subject["background"], policy))
+    if folds := subject.get("folds"):
+        parts.append(f"{folds} folds together")
     return ", ".join(parts)
 
 

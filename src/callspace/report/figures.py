@@ -12,7 +12,18 @@ from callspace.report.colours import MUTED, encoder_colours
 from callspace.report.reading import Contender, Run, Score, background_of, finite
 from callspace.report.words import interval, metric_name, number, ordered_regimes, short, signed
 
-__all__ = ["bracketed", "clear", "differences", "ends_of", "forest", "score_of", "short_metric", "span_of", "switchable_metrics"]
+__all__ = [
+    "bracketed",
+    "clear",
+    "differences",
+    "ends_of",
+    "forest",
+    "score_of",
+    "short_metric",
+    "span_of",
+    "switchable_metrics",
+    "would_show",
+]
 
 #: Scores of use, which the regime's own head has; the others are of the embedding.
 _OF_USE = ("accuracy", "balanced_accuracy", "macro_f1", "map", "map_beans", "macro_auroc")
@@ -70,6 +81,12 @@ def clear(row: dict[str, Any]) -> int:
     return beyond_chance(row | {name: finite(row.get(name)) for name in ("ci_low", "ci_high", "p_holm")})
 
 
+def would_show(row: dict[str, Any]) -> str:
+    """The smallest difference that the test groups would show, as a number; empty where it is not known."""
+    least = finite(row.get("detectable"))
+    return "" if least is None else number(least)
+
+
 def forest(run: Run, rows: Sequence[dict[str, Any]], metric: str, name: Callable[[dict[str, Any]], str], by: str = "b") -> dict[str, Any]:
     """Paired differences with their intervals, by the encoder of one side, around a line at zero."""
     colours = encoder_colours(run.encoders)
@@ -82,7 +99,8 @@ def forest(run: Run, rows: Sequence[dict[str, Any]], metric: str, name: Callable
         for row in own:
             score = Score(row["difference"], finite(row["ci_low"]), finite(row["ci_high"]), None, None)
             between = f"{signed(score.low)} to {signed(score.high)}" if interval(score) else "no interval"
-            hover = f"{encoder}: {name(row)}\n{metric_name(metric)} {signed(score.value)} ({between})"
+            least = f"\nonly a difference of {would_show(row)} would show" if would_show(row) and not clear(row) else ""
+            hover = f"{encoder}: {name(row)}\n{metric_name(metric)} {signed(score.value)} ({between}){least}"
             dots.append((name(row), [Dot(*ends_of(score), hover)]))
         groups.append(RowGroup(short(encoder), colours.get(encoder, MUTED), dots))
     low, high = span_of([end for row in rows for end in (row["difference"], finite(row["ci_low"]), finite(row["ci_high"]))] + [0.0])

@@ -79,11 +79,12 @@ def _caption(curve: dict[str, Any], unit: str) -> str:
     draws = len(curve["points"][0]["draws"])
     parts = [
         f"Dots: a linear probe on the frozen embedding of {curve['encoder']}, fitted to some of the {curve['groups']} labelled {unit} of train and scored "
-        f"on the whole test split; means over {draws} random orders, with 95 % intervals."
+        f"on the whole test split; means over {draws} random orders, with 95 % intervals for other train and test groups of the same kind."
     ]
     if curve["line"]:
         parts.append(
-            "Dotted, with its 95 % band: the power law that these points allow, bootstrapped over the orders and the test groups. Beyond the last dot it is an "
-            "expectation for more recordings of the same kind, not a measurement; a fine-tuned network may gain more."
+            "Dotted, with its 95 % band: the power laws that these points allow, each counted by how well it explains them, given how far other train and "
+            "test groups would have moved them (a Bayesian posterior). Beyond the last dot it is an expectation for more recordings of the same kind, not a "
+            "measurement, and it is of the probe: what a network that is tuned on them would gain is another matter."
         )
     return " ".join(parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from callspace.evaluation.levels import FLOOR_DB
+from callspace.evaluation.scoring.levels import BAND_DB, FLOOR_BAND, low_end, why_no_threshold
 from callspace.report.charts import Line, line_chart
 from callspace.report.colours import encoder_colours
 from callspace.report.figures import bracketed
@@ -14,11 +16,15 @@ from callspace.tables import read_parquet
 
 __all__ = ["decibels", "levels_section"]
 
+_CURVE = "separation_auroc_by_level"
 _METRICS = {
-    "separation_auroc_by_level": ("AUROC of calls against background", ("linear", "head", "knn")),
+    _CURVE: ("AUROC of calls against background", ("linear", "head", "knn")),
     "accuracy_by_level": ("accuracy", ("head", "linear", "knn")),
 }
-_BAND = re.compile(r"(-?\d+) to (-?\d+) dB")
+#: On the axis, where a band's name is too long.
+_FLOOR_TICK = "≤ noise"
+_MOST_NAMED = 4
+_NOT_PLACED = "the mean curve crosses 0.75, but in no single fold and seed does it cross where that can be placed"
 
 
 def levels_section(run: Run) -> dict[str, Any] | None:
@@ -26,31 +32,35 @@ def levels_section(run: Run) -> dict[str, Any] | None:
     metric = next((name for name in _METRICS if any(row["metric"] == name for row in run.summary)), None)
     if metric is None:
         return None
-    bands = sorted({row["class"] for row in run.summary if row["metric"] == metric}, key=_middle)
+    bands = sorted({row["class"] for row in run.summary if row["metric"] == metric}, key=low_end)
     if len(bands) < 2:
         return None
     panes = []
     for regime in ordered_regimes(contender.regime for contender in run.alike):
         lines = [line for contender in _shown(run, regime) if (line := _line(run, contender, metric, bands))]
         if lines:
-            ticks = [(_middle(band), band.removesuffix(" dB").replace("-", "−")) for band in bands]
+            ticks = [(_middle(band), _FLOOR_TICK if band == FLOOR_BAND else _minus(band.removesuffix(" dB"))) for band in bands]
             title = _METRICS[metric][0]
             chart = line_chart(lines, "signal-to-noise ratio of the call, dB", title, ticks=ticks, span=_span(lines))
             panes.append({"label": regime_name(regime), "figures": [{"title": "", "chart": chart}], "caption": _caption(run, metric)})
     if not panes:
         return None
-    lead = ["Loud calls are easy. What decides in the field is how an encoder does with faint ones.", *_thresholds(run)]
+    lead = ["Loud calls are easy. What decides in the field is how an encoder does with faint ones.", *_thresholds(run, bands)]
     return {"id": "levels", "title": "How faint a call is still heard?", "lead": lead, "panes": panes}
 
 
 def decibels(value: float) -> str:
     """A level to one decimal, with a true minus sign."""
-    return f"{value:.1f} dB".replace("-", "−")
+    return _minus(f"{value:.1f} dB")
+
+
+def _minus(text: str) -> str:
+    """A text with true minus signs before its numbers."""
+    return re.sub(r"-(?=\d)", "−", text)
 
 
 def _middle(band: str) -> float:
-    found = _BAND.fullmatch(band)
-    return (float(found[1]) + float(found[2])) / 2 if found else 0.0
+    return (FLOOR_DB - BAND_DB if band == FLOOR_BAND else low_end(band)) + BAND_DB / 2
 
 
 def _shown(run: Run, regime: str) -> list[Contender]:
@@ -62,14 +72,16 @@ def _shown(run: Run, regime: str) -> list[Contender]:
     return list(found.values())
 
 
-def _score(run: Run, contender: Contender, metric: str, band: str | None, readers: tuple[str, ...]) -> Score | None:
-    found = run.readers(contender, metric, "full", band)
-    return next((found[reader] for reader in readers if reader in found), None)
+def _curve(run: Run, contender: Contender, metric: str, bands: list[str]) -> tuple[str, dict[str, Score]]:
+    """What read the curve of a contender, the first in the order of `_METRICS`, and its score in each band that has one."""
+    for reader in _METRICS[metric][1]:
+        if found := {band: own[reader] for band in bands if reader in (own := run.readers(contender, metric, "full", band))}:
+            return reader, found
+    return "", {}
 
 
 def _line(run: Run, contender: Contender, metric: str, bands: list[str]) -> Line | None:
-    readers = _METRICS[metric][1]
-    scores = [(band, score) for band in bands if (score := _score(run, contender, metric, band, readers))]
+    scores = list(_curve(run, contender, metric, bands)[1].items())
     if len(scores) < 2:
         return None
     name = contender_name(contender)
@@ -85,23 +97,26 @@ def _span(lines: list[Line]) -> tuple[float, float]:
     return max(0.0, min(ends) - 0.03), min(1.03, max(ends) + 0.03)
 
 
-def _thresholds(run: Run) -> list[str]:
-    """At which level each encoder half hears a call: by its embedding, before and after tuning."""
+def _thresholds(run: Run, bands: list[str]) -> list[str]:
+    """At which level each encoder half hears a call, by its embedding, before and after tuning; or why that can't be said."""
     said: dict[str, list[str]] = {}
-    never = []
+    without: dict[str, list[str]] = {}
     for regime in ordered_regimes(contender.regime for contender in run.alike):
         for contender in _shown(run, regime):
-            score = _score(run, contender, "hearing_threshold_db", None, ("linear", "head", "knn"))
+            reader, curve = _curve(run, contender, _CURVE, bands)
+            score = run.readers(contender, "hearing_threshold_db").get(reader)
             if score is not None:
                 between = "" if score.low is None or score.high is None else f" ({decibels(score.low)} to {decibels(score.high)})"
                 name = " ".join(filter(None, (short(contender.encoder), contender.variant)))
                 said.setdefault(regime, []).append(f"{name} at {decibels(score.value)}{between}")
-            elif _score(run, contender, "separation_auroc_by_level", None, ()) is None and run.detection:
-                never.append(contender)
+            elif curve:
+                reason = why_no_threshold({band: (own.value, own.n or 1) for band, own in curve.items()}) or _NOT_PLACED
+                without.setdefault(reason, []).append(contender_name(contender))
     sentences = [f"Half heard (AUROC 0.75), {regime_name(regime)}: {listed(names)}." for regime, names in said.items()]
-    if said and never:
-        crossed = listed([contender_name(contender) for contender in never[:4]]) + (f" and {len(never) - 4} more" if len(never) > 4 else "")
-        sentences.append(f"Not crossed within the levels that there are: {crossed}.")
+    for reason, names in without.items():
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        named = ", ".join(names[:_MOST_NAMED]) + more if more else listed(names)
+        sentences.append(f"At which level calls are half heard can't be said of {named}: {_minus(reason)}.")
     return [capital(sentence) for sentence in sentences]
 
 
@@ -119,4 +134,6 @@ def _caption(run: Run, metric: str) -> str:
         if metric.startswith("separation")
         else "Each point: the clips of a band of 5 dB."
     )
+    floor = any(row["metric"] == metric and row["class"] == FLOOR_BAND for row in run.summary)
+    source += f" {_FLOOR_TICK}: calls that were no louder than their background, as far as could be told." if floor else ""
     return f"{what} {source} Whiskers are 95 % intervals over groups; a window counts with its loudest call."

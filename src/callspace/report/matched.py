@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from callspace.bench.matched import architecture_of, fed_otherwise, image_against_sound, matched_pairs, with_image_and_sound
+from callspace.adaptation.background import CLEAN_ALL
+from callspace.bench.matched import architecture_of, fed_otherwise, image_against_sound, matched_pairs, shown, with_image_and_sound
 from callspace.report.charts import Dot, RowGroup, dot_rows
 from callspace.report.colours import encoder_colours
 from callspace.report.figures import bracketed, ends_of, score_of, short_metric, span_of, switchable_metrics
 from callspace.report.reading import Run, Score, finite
 from callspace.report.words import background_short, capital, count, interval, listed, metric_name, short, signed
 
-__all__ = ["matched_section", "what_differs"]
+__all__ = ["matched_section", "pair_names", "what_differs", "which_won"]
 
 
 def matched_section(run: Run) -> dict[str, Any] | None:
     """Scores and paired differences of the same architecture under several pretrainings; None where a run has no such pair."""
     pretraining = {contender.encoder: row["pretraining"] or "" for contender, row in run.contenders.items()}
-    rows = matched_pairs(run.comparisons, pretraining)
+    rows = shown(matched_pairs(run.comparisons, pretraining))
     if not rows:
         return None
     panes = []
     for metric in switchable_metrics(run):
-        own = [row for row in rows if row["metric"] == metric and row["space"] in ("full", "", None)]
+        own = [row for row in rows if row["metric"] == metric]
         if not own:
             continue
         figures = [
@@ -48,7 +49,7 @@ def _scores(run: Run, rows: list[dict[str, Any]], metric: str, pretraining: dict
             if found := score_of(run, contender, metric):
                 hover = f"{contender.encoder}, {regime}\n{metric_name(metric)} {bracketed(found[1])}"
                 kept = background_short(contender.background, contender.policy) if run.policies_differ and regime != "frozen" else ""
-                name = " · ".join(filter(None, (pretraining[contender.encoder], short(contender.encoder), kept)))
+                name = " · ".join(filter(None, (pretraining[contender.encoder], short(contender.encoder), contender.variant, kept)))
                 lines.append((name, [Dot(*ends_of(found[1]), hover)]))
         if lines:
             first = next(c.encoder for c in run.alike if architecture_of(c.encoder) == architecture)
@@ -62,16 +63,17 @@ def _differences(run: Run, rows: list[dict[str, Any]], metric: str) -> dict[str,
     groups = []
     for architecture in dict.fromkeys(row["architecture"] for row in rows):
         lines = []
-        for row in rows:
+        for row, pair in zip(rows, pair_names(rows), strict=True):
             if row["architecture"] != architecture:
                 continue
             score = Score(row["difference"], finite(row["ci_low"]), finite(row["ci_high"]), None, None)
             between = f"{signed(score.low)} to {signed(score.high)}" if interval(score) else "no interval"
             adjusted = "" if row["p_holm"] is None else f", p {row['p_holm']:.3f} (Holm)"
-            kept = background_short(row["background"], row["policy"]) if run.policies_differ and row["regime"] != "frozen" else ""
-            name = " · ".join(filter(None, (f"{row['b_pretraining']} − {row['a_pretraining']}", row["regime"], kept)))
-            hover = f"{row['b_encoder']} minus {row['a_encoder']}, {row['regime']}\n{metric_name(metric)} {signed(score.value)} ({between}{adjusted})"
-            lines.append((name, [Dot(*ends_of(score), hover)]))
+            hover = (
+                f"{row['b_encoder']} ({row['b_pretraining']}) minus {row['a_encoder']} ({row['a_pretraining']}), {row['regime']}\n"
+                f"{metric_name(metric)} {signed(score.value)} ({between}{adjusted})"
+            )
+            lines.append((" · ".join(pair), [Dot(*ends_of(score), hover)]))
         first = next(c.encoder for c in run.alike if architecture_of(c.encoder) == architecture)
         groups.append(RowGroup(architecture, colours[first], lines))
     ends = [end for row in rows for end in (row["difference"], finite(row["ci_low"]), finite(row["ci_high"]))]
@@ -79,19 +81,37 @@ def _differences(run: Run, rows: list[dict[str, Any]], metric: str) -> dict[str,
 
 
 def _lead(run: Run, rows: list[dict[str, Any]]) -> list[str]:
-    sentences = [what_differs(rows)]
-    found = image_against_sound([row for row in rows if row["space"] in ("full", "", None)], run.main_metric)
+    return [what_differs(rows), *which_won([row for row in rows if row["metric"] == run.main_metric], metric_name(run.main_metric))]
+
+
+def which_won(rows: Sequence[Mapping[str, Any]], score: str) -> list[str]:
+    """Image against sound, by matched pairs of one score that are counted together; or what could answer it."""
+    found = image_against_sound(rows)
     if found is None:
-        return [
-            *sentences,
-            "No architecture was run with weights from images and from sound, so image against sound stays open here.",
-            _could_answer(),
-        ]
-    sentences.append(
-        f"Image against sound, {metric_name(run.main_metric)}: of {count(found['pairs'], 'matched pair')}, {found['sound']} clearly better from sound, "
+        return ["No architecture was run with weights from images and from sound, so image against sound stays open here.", _could_answer()]
+    return [
+        f"Image against sound, {score}: of {count(found['pairs'], 'matched pair')}, {found['sound']} clearly better from sound, "
         f"{found['image']} clearly better from images, {found['undecided']} undecided; sound less image {signed(found['mean'])} on average."
-    )
-    return sentences
+    ]
+
+
+def pair_names(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """What tells each of some pairs from the others: the encoders b − a, the regime, and where several are there, layer, pooling and policy.
+
+    The first two are always there.
+    """
+    ways: dict[tuple[str, str, str], set[str]] = {}
+    for row in rows:
+        for part in ("layer", "pool"):
+            ways.setdefault((row["b_encoder"], row["a_encoder"], part), set()).add(row[f"b_{part}"])
+    several = len({(row["background"], row["policy"]) for row in rows if row["regime"] != "frozen" or row["policy"] == CLEAN_ALL}) > 1
+    names = []
+    for row in rows:
+        parts = [row[f"b_{part}"] for part in ("layer", "pool") if len(ways[row["b_encoder"], row["a_encoder"], part]) > 1]
+        if several and (row["regime"] != "frozen" or row["policy"] == CLEAN_ALL):
+            parts.append(background_short(row["background"], row["policy"]))
+        names.append((f"{short(row['b_encoder'])} − {short(row['a_encoder'])}", row["regime"], *parts))
+    return names
 
 
 def what_differs(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -117,8 +137,9 @@ def _could_answer() -> str:
 
 
 def _caption(rows: list[dict[str, Any]], notes: list[str]) -> str:
-    clear = sum(row["p_holm"] is not None and row["p_holm"] <= 0.05 for row in rows)
+    clear = sum(row["verdict"] in ("higher", "lower") for row in rows)
     said = (
-        f"{clear} of {count(len(rows), 'difference')} beyond chance (group sign-flips, Holm over these pairs); whiskers are 95 % intervals."
+        f"{clear} of {count(len(rows), 'difference')} beyond chance (group sign-flips, Holm over these pairs, and an interval without 0); whiskers are 95 % "
+        "intervals."
     )
     return said + (f" Not the pretraining alone: {'; '.join(notes)}." if notes else "")

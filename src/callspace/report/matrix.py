@@ -96,9 +96,10 @@ def _table(title: str, values: Mapping[tuple[str, str], float | None], heads: Ma
 
 
 def matrix_sentences(matrix: Matrix) -> list[str]:
-    """What the rank correlations say, and which datasets failed."""
+    """What the rank correlations say, why there is no ranking where there is none, and which datasets failed."""
     about = matrix.about
     sentences = [*_published(about), *_use(about["correlations"].get("use") or {})]
+    sentences += ((about.get("rankings") or {}).get("why_not") or {}).values()
     return sentences + [f"Failed: {row['dataset']}: {row['reason']}" for row in about["failed"]]
 
 

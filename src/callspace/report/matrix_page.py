@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from callspace import tables
 from callspace.adaptation.background import CLEAN_ALL
-from callspace.bench.matched import matched_pairs
+from callspace.bench.matched import matched_pairs, shown, tallies, together
 from callspace.bench.published import cells_of_runs
+from callspace.bench.words import METRIC_WORDS
 from callspace.report.colours import MUTED, encoder_colours
 from callspace.report.critical_difference import critical_difference, rank_sentences
-from callspace.report.matched import what_differs
+from callspace.report.matched import pair_names, what_differs, which_won
 from callspace.report.matrix import choice_names, matrix_sentences
 from callspace.report.study import claims_section, every_cell_section
 from callspace.report.words import count, metric_name, number, regime_name, signed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_matrix_page"]
 
+_MAIN = "accuracy or mAP"
 _RANKINGS = {"use": "main score", "nmi": "NMI, full space"}
 
 
@@ -73,7 +75,7 @@ def _scores(matrix: Matrix, rows: Sequence[Mapping[str, Any]], datasets: Sequenc
     names = choice_names(rows)
     metrics = {row["dataset"]: metric_name(row["metric"]) for row in rows}
     panes = [
-        _pane("accuracy or mAP", rows, names, [f"{name} ({metrics[name]})" for name in datasets], datasets, "value", "ci"),
+        _pane(_MAIN, rows, names, [f"{name} ({metrics[name]})" for name in datasets], datasets, "value", "ci"),
         _pane("NMI", [row if row["space"] == "full" else {**row, "nmi": None} for row in rows], names, datasets, datasets, "nmi", "nmi_ci"),
     ]
     note = " What ran without background in every split comes last: it was judged on other test windows."
@@ -123,47 +125,64 @@ def _ranks(matrix: Matrix, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] 
     if not panes:
         return None
     lead = [
-        "Ranks, not scores, are averaged over datasets: what is good on one dataset is poor on another. Black bars join what can't be told apart."
+        "Ranks, not scores, are averaged over datasets: what is good on one dataset is poor on another. Black bars, and dots on one thin line, join what can't "
+        "be told apart."
     ]
     return {"id": "ranks", "title": "Which is best over all datasets?", "lead": lead, "panes": panes}
 
 
 def _matched(matrix: Matrix) -> dict[str, Any] | None:
-    lines, shown = [], []
+    """Every matched pair of every run, and how many of each kind are clear; all of one score are tested together, since they are counted together."""
+    found: list[dict[str, Any]] = []
     for name, run in matrix.runs.items():
         pretraining = {row["encoder"]: row["pretraining"] for row in run.summary.select(["encoder", "pretraining"]).to_pylist()}
-        for row in matched_pairs(run.comparisons.to_pylist(), pretraining):
-            if row["space"] not in ("full", "", None):
-                continue
-            shown.append(row)
-            between = "no interval" if row["ci_low"] is None else f"{signed(row['ci_low'])} to {signed(row['ci_high'])}"
-            p = "–" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
-            pair = f"{row['b_pretraining']} − {row['a_pretraining']}"
-            lines.append(
-                [
-                    row["architecture"],
-                    pair,
-                    regime_name(row["regime"]),
-                    name,
-                    metric_name(row["metric"]),
-                    signed(row["difference"]),
-                    between,
-                    p,
-                ]
-            )
-    if not lines:
+        found += [row | {"dataset": name} for row in shown(matched_pairs(run.comparisons.to_pylist(), pretraining))]
+    if not found:
         return None
-    table = {
-        "columns": _columns("architecture", "pretraining", "regime", "dataset", "score", "difference", "95 % interval", "p (Holm)", text=5),
-        "rows": lines,
-    }
-    caption = "Paired over the same test windows; p adjusted over the matched pairs of a dataset and score."
+    rows = together(found)
+    by_score: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_score.setdefault(_MAIN if row["metric"] in METRIC_WORDS else metric_name(row["metric"]), []).append(row)
+    tested = "p and what is clear are adjusted (Holm) over all pairs of one score, datasets together; accuracy and mAP are one score."
+    panes = [
+        {
+            "label": "counted",
+            "figures": [],
+            "table": _tally_table(by_score),
+            "caption": f"Clearly: beyond chance, by p and interval. {tested}",
+        },
+        {"label": "every pair", "figures": [], "table": _pair_table(rows), "caption": f"Paired over the same test windows. {tested}"},
+    ]
     return {
         "id": "matched",
         "title": "What is pretraining worth? Matched pairs",
-        "lead": [what_differs(shown)],
-        "panes": [{"label": "", "figures": [], "table": table, "caption": caption}],
+        "lead": [what_differs(rows), *which_won(by_score.get(_MAIN, []), _MAIN)],
+        "panes": panes,
     }
+
+
+def _tally_table(by_score: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    lines = [
+        [f"{b} − {a}", score, *(str(own[name]) for name in ("pairs", "higher", "lower", "open")), signed(own["mean"])]
+        for score, rows in by_score.items()
+        for (a, b), own in tallies(rows).items()
+    ]
+    heads = ("pretraining", "score", "pairs", "first clearly higher", "second clearly higher", "undecided", "mean difference")
+    return {"columns": _columns(*heads, text=2), "rows": lines}
+
+
+def _pair_table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    lines = []
+    for row, (pair, regime, *more) in zip(rows, pair_names(rows), strict=True):
+        between = "no interval" if row["ci_low"] is None else f"{signed(row['ci_low'])} to {signed(row['ci_high'])}"
+        p = "–" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+        kinds = f"{row['b_pretraining']} − {row['a_pretraining']}"
+        way = " · ".join([regime_name(regime), *more])
+        lines.append(
+            [row["architecture"], pair, kinds, way, row["dataset"], metric_name(row["metric"]), signed(row["difference"]), between, p]
+        )
+    heads = ("architecture", "encoders", "pretraining", "regime", "dataset", "score", "difference", "95 % interval", "p (Holm)")
+    return {"columns": _columns(*heads, text=6), "rows": lines}
 
 
 def _published(matrix: Matrix) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from callspace.adaptation.background import CLEAN_ALL
 from callspace.report import words
 from callspace.report.colours import encoder_colours
 from callspace.report.costs import advice_sentences, fit_times
-from callspace.report.figures import differences
+from callspace.report.figures import differences, would_show
 from callspace.report.reading import Run, background_of, finite
 
 __all__ = ["FILTERS", "board", "opening"]
@@ -193,7 +193,7 @@ def _from_best(run: Run) -> dict[str, Any] | None:
         ends = sorted(sign * end for end in (finite(row["ci_low"]), finite(row["ci_high"])) if end is not None)
         between = f"{words.signed(ends[0])} to {words.signed(ends[1])}" if len(ends) == 2 else ""
         name = _named(run, row, f"{other}_", with_background)
-        rows.append({"name": name, "difference": words.signed(sign * row["difference"]), "interval": between})
+        rows.append({"name": name, "difference": words.signed(sign * row["difference"]), "interval": between, "least": would_show(row)})
     return {"name": _named(run, found[0], f"{best}_", with_background), "rows": rows}
 
 

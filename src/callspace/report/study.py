@@ -155,7 +155,7 @@ def claims_section(answers: Sequence[Mapping[str, Any]], *, theirs: bool = False
         ]
         caption = (
             "Claim 1: tuned minus frozen; claim 2: AUROC of background against calls, tuned network minus network that knows sound, and how far background "
-            "among a call's neighbours lies below chance; claim 3: the lead of the network that knows sound, and how much it grew."
+            "among a call's neighbours lies below chance, and how far short of 0.05 that falls; claim 3: the lead of the network that knows sound, and how much it grew."
         )
         panes.append(
             {"label": "What they rest on", "figures": [], "table": {"columns": _columns(heads), "rows": evidence}, "caption": caption}

@@ -228,3 +228,64 @@ def test_bands_are_those_of_the_front_ends_filters(family):
     step = rate / 2 / (len(bank) - 1)
     assert low - step <= heard.min() <= low + 2 * step
     assert high - 2 * step <= heard.max() <= high + step
+
+
+def pitched(low_hz, high_hz, count=12, nyquist=125_000.0):
+    """Calls of even energy from one frequency to another."""
+    hz = np.linspace(0, nyquist, 2501)
+    return [Call("bat", f"g{number}", hz, np.where((hz > low_hz) & (hz < high_hz), 1.0, 0.0)) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "low_hz, high_hz, nyquist, now, advised",
+    [
+        (40_000, 98_000, 125_000, 1.0, "(--speed 0.05)"),
+        (40_000, 98_000, 125_000, 0.1, "(--speed 0.05 in place of 0.1)"),
+        (40_000, 98_000, 125_000, 0.5, "(--speed 0.05 in place of 0.5)"),
+        (15, 25, 500, 1.0, "sped up (--speed 10)"),
+        (15, 25, 500, 2.0, "sped up (--speed 10 in place of 2)"),
+        (2_000, 6_000, 24_000, 0.01, "slowed down (--speed 0.1 in place of 0.01)"),
+    ],
+)
+def test_the_speed_that_is_advised_is_reckoned_from_what_the_encoder_itself_hears(low_hz, high_hz, nyquist, now, advised):
+    calls = pitched(low_hz, high_hz, nyquist=nyquist)
+    band = heard_band("yamnet", 16_000, speed=now)
+    found = band_limit(calls, {"measured": 12}, *band, speed=now)
+    assert found.verdict == "problem"
+    assert advised in found.remedy
+    better = float(found.remedy.split("--speed ")[1].split(" ")[0].rstrip(").:"))
+    assert np.mean([sum(call.share(*heard_band("yamnet", 16_000, speed=better))) for call in calls]) <= 0.05
+
+
+def test_where_no_speed_brings_the_calls_in_none_is_advised():
+    found = band_limit(pitched(1_000, 100_000), {"measured": 12}, 10_000, 24_000)
+    assert "--speed" not in found.remedy
+    assert "no speed alone" in found.remedy
+
+
+def clip_table(folder, rows, columns="low_hz,high_hz"):
+    """Clips of 0.5 s with a tone at 3 kHz from 0.2 to 0.3 s, and a table of them whose further columns are `rows`."""
+    rng = np.random.default_rng(0)
+    lines = [f"path,label,{columns}"]
+    t = np.arange(RATE // 2) / RATE
+    for number, row in enumerate(rows):
+        sound = 0.001 * rng.standard_normal(len(t)) + 0.1 * np.sin(2 * np.pi * 3000 * t) * ((t > 0.2) & (t < 0.3))
+        soundfile.write(folder / f"{number}.wav", sound, RATE, subtype="FLOAT")
+        lines.append(f"{number}.wav,{'ab'[number % 2]},{row}")
+    (folder / "clips.csv").write_text("\n".join(lines))
+    return load_dataset(folder / "clips.csv")
+
+
+def test_boxes_in_a_table_of_clips_are_read_where_they_are_numbers_and_left_where_they_are_not(tmp_path):
+    dataset = clip_table(tmp_path, ["2000,4000", ",", "nan,NaN", "low,?", "2500,3500", "2000,"])
+    calls, counts = measure_calls(dataset)
+    assert (len(calls), counts["measured"], counts["boxed"]) == (6, 6, 3)
+
+
+def test_times_of_calls_in_a_table_of_clips_are_read_where_they_are_numbers_and_in_order(tmp_path):
+    from callspace.evaluation.diagnosis.calls import _places
+
+    dataset = clip_table(tmp_path, ["0.2,0.3", ",", "?,0.3", "0.3,0.2", "0.1,0.4", "0.2,nan"], "call_onset_s,call_offset_s")
+    found = {place.recording: (place.onset_s, place.offset_s) for place in _places(dataset)}
+    assert [found[f"{number}.wav"] for number in range(6)] == [(0.2, 0.3), (0.0, 0.5), (0.0, 0.3), (0.0, 0.5), (0.1, 0.4), (0.2, 0.5)]
+    assert len(measure_calls(dataset)[0]) == 6

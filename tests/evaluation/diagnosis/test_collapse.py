@@ -43,6 +43,33 @@ def test_one_direction_for_many_classes_is_a_problem_and_for_two_it_is_a_look():
     assert collapse(line, n_classes=2).verdict == "look"
 
 
+def test_more_classes_than_dimensions_are_no_collapse_where_they_are_told():
+    # 264 classes can't have 263 directions in 64 dimensions, nor do they need them.
+    classes = np.repeat(np.arange(264), 8)
+    groups = np.tile(np.arange(8), 264)
+    points = 4 * noise(264, 64)[classes] + noise(len(classes), 64, 1)
+    assert collapse(points, n_classes=264).verdict == "fine"
+    finding = collapse(points, n_classes=264, codes=classes, groups=groups)
+    assert finding.verdict == "fine"
+    assert finding.evidence["labels_told"] > 0.95
+
+
+def test_few_directions_that_tell_all_classes_are_worth_a_look_and_no_problem():
+    # 60 classes on a circle of 64 dimensions.
+    classes = np.repeat(np.arange(60), 10)
+    angle = 2 * np.pi * classes / 60
+    points = np.column_stack([np.cos(angle), np.sin(angle)]) @ noise(2, 64, 3) + 0.002 * noise(600, 64)
+    groups = np.tile(np.arange(10), 60)
+    finding = collapse(points, n_classes=60, codes=classes, groups=groups)
+    assert finding.evidence["effective_rank"] < 4
+    assert finding.verdict == "look"
+    assert finding.evidence["labels_told"] > 0.8
+    assert "evenly spread take 59 directions" in finding.sentence
+    blurred = collapse(points[np.random.default_rng(0).permutation(600)], n_classes=60, codes=classes, groups=groups)
+    assert blurred.verdict == "problem"
+    assert "has collapsed" in blurred.sentence
+
+
 def test_classes_that_sit_on_as_many_points_have_not_collapsed():
     # What a tuned network tends to: nothing but its classes, in K - 1 directions.
     centres = noise(10, 64)
@@ -54,6 +81,13 @@ def test_the_same_embedding_everywhere_is_a_problem_even_with_rounding():
     assert collapse(np.full((100, 8), 3.0)).verdict == "problem"
     assert collapse((100 + 1e-5 * noise(100, 8)).astype(np.float32)).verdict == "problem"
     assert collapse(np.zeros((100, 8))).verdict == "problem"
+
+
+@pytest.mark.parametrize("n", [2, 10, 40])
+def test_a_constant_embedding_of_few_windows_has_collapsed_too(n):
+    assert collapse(np.ones((n, 16))).verdict == "problem"
+    assert collapse(noise(n)).verdict == "unmeasured"
+    assert collapse(np.ones((1, 16))).verdict == "unmeasured"
 
 
 def test_most_dimensions_dead_or_a_far_origin_are_worth_a_look():
@@ -92,6 +126,18 @@ def test_windows_at_the_centre_of_a_high_dimensional_cloud_are_hubs_and_centring
     assert finding.verdict == "problem"
     assert finding.evidence["share_of_the_most_wanted"] > 0.45  # five of 500 can be in half of the places
     assert finding.evidence["share_after_centring"] < 0.2
+
+
+def test_a_window_that_all_others_have_among_their_neighbours_is_worth_a_look_among_few_too():
+    points = noise(150, 64)
+    points[7] = 0
+    finding = hubs(points)
+    assert finding.evidence["most"] == 149
+    assert finding.verdict == "look"
+    assert "of 149 of the 149 others" in finding.sentence
+    assert hubs(noise(150, 4)).verdict == "fine"
+    # Ten neighbours of eighty: some window is in most neighbourhoods whatever the data.
+    assert hubs(noise(80, 64)).verdict == "unmeasured"
 
 
 def test_few_windows_and_equal_windows_are_unmeasured_and_nan_is_refused():

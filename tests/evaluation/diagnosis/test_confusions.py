@@ -105,7 +105,8 @@ def test_windows_of_several_labels_or_without_scores_count_for_nothing():
     table = table.set_column(2, "labels", pa.array(labels, pa.list_(pa.string())))
     scores = [None if at == 1 else row for at, row in enumerate(table.column("scores:linear").to_pylist())]
     table = table.set_column(3, "scores:linear", pa.array(scores, pa.list_(pa.float64())))
-    (finding,) = confusions(table, windows(60), LABELS, "classification")
+    table = table.append_column("separation:linear", pa.array(np.ones(60)))
+    (finding,) = confusions(table, windows(60), LABELS, "detection")
     assert np.sum(finding.evidence["matrix"]) == 58
 
 
@@ -213,3 +214,18 @@ def test_rates_are_shares_of_the_true_class_and_the_largest_comes_first(seed):
     matrix = confusion_matrix(codes, told, normalize="true")
     np.fill_diagonal(matrix, 0)
     assert [each.rate for each in found] == sorted(matrix.max(axis=1).tolist(), reverse=True)
+
+
+def test_in_several_folds_background_is_told_by_the_order_of_each_and_the_subject_says_how_many():
+    """Two fits whose scores are on other scales: each tells all of its own windows, though one's calls score like the other's background."""
+    truth = ["a", "b", None, None] * 60
+    separation = np.tile([0.9, 0.8, 0.2, 0.1], 60) + np.repeat([0.0, 10.0], 120)
+    table = predictions(truth, told_as([0, 1, 2, 2] * 60), separation, n_groups=61)
+    (alone,) = confusions(table, windows(240), LABELS, "detection")
+    assert np.trace(alone.evidence["matrix"]) == 120
+    assert "folds" not in alone.subject
+    folds = table.append_column("fold", pa.array(np.repeat([1, 2], 120)))
+    (pooled,) = confusions(folds, windows(240), LABELS, "detection", subject={"encoder": "mfcc"})
+    assert (pooled.verdict, pooled.subject) == ("fine", {"encoder": "mfcc", "folds": 2})
+    assert "(2 folds together)" in pooled.sentence
+    assert np.trace(pooled.evidence["matrix"]) == 240

@@ -127,6 +127,7 @@ def test_a_site_that_is_written_down_for_one_label_only_is_a_problem():
     assert finding.verdict == "problem"
     assert finding.evidence["unknown"] == len(known) - sum(known)
     assert "where it is not known counts as a value of its own" in finding.sentence
+    assert "since most windows of a are of a site that holds no other label in test" in finding.sentence
 
 
 def test_where_each_site_holds_one_label_nothing_is_said_of_what_is_left_and_p_is_never_zero():
@@ -165,6 +166,118 @@ def test_a_level_that_varies_from_window_to_window_is_found_where_it_tells_the_l
     of = plant(3, "level", n_recordings=60)
     found = confounds(of.vectors, of.windows, of.labels, of.task, {"level_db": of.nuisances_measured["level_db"].tolist()})
     assert only(found).verdict == "problem"
+
+
+def soundscapes(seed, n_species, *, louder_db=0.0, n_recordings=60, per=20, heard=1.0, level_heard=0.0):
+    """Soundscapes whose calls are 5 to 25 dB above the background, and `louder_db` more from each species to the next; levels, in dB."""
+    rng = np.random.default_rng(seed)
+    of = np.repeat(np.arange(n_recordings), per)
+    n = len(of)
+    call, species = rng.random(n) < 0.4, rng.integers(0, n_species, n)
+    background = rng.normal(-45, 4, n_recordings)[of] + rng.normal(0, 1, n)
+    above = rng.uniform(5, 25, n) + louder_db * species
+    level = np.where(call, 10 * np.log10(10 ** (background / 10) + 10 ** ((background + above) / 10)), background)
+    centres = heard * rng.standard_normal((n_species, 32))
+    vectors = np.where(call[:, None], (0.5 + above / 8)[:, None] * centres[species], 0) + 0.3 * rng.standard_normal((n_recordings, 32))[of]
+    vectors = vectors + rng.standard_normal((n, 32))
+    vectors[:, 0] += level_heard * (level + 30)
+    windows = pa.table(
+        {
+            "window_id": np.arange(n),
+            "recording": [f"{at}.wav" for at in of],
+            "labels": [[LABELS[code]] if called else [] for code, called in zip(species, call, strict=True)],
+            "split": np.where(np.arange(n_recordings) % 3 < 2, "train", "test")[of].tolist(),
+            "group": [f"{at}" for at in of],
+        }
+    )
+    return vectors, windows, LABELS[:n_species], {"level_db": level.tolist()}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_window_that_is_louder_for_the_call_in_it_is_no_confound(seed):
+    vectors, windows, labels, level = soundscapes(seed, 3)
+    finding = only(confounds(vectors, windows, labels, "detection", level))
+    assert finding.verdict == "fine"
+    assert "Windows without a call are left out" in finding.sentence
+    assert finding.evidence["windows"] < 400 / 2
+    vectors, windows, labels, level = soundscapes(seed, 1)
+    finding = only(confounds(vectors, windows, labels, "detection", level))
+    assert finding.verdict == "unmeasured"
+    assert "fewer than two labels" in finding.sentence
+    assert "Windows without a call are left out" in finding.sentence
+
+
+def test_calls_that_are_told_by_their_level_are_a_problem_in_soundscapes_too():
+    vectors, windows, labels, level = soundscapes(0, 3, louder_db=15.0, heard=0.0, level_heard=0.2)
+    finding = only(confounds(vectors, windows, labels, "detection", level))
+    assert finding.verdict == "problem"
+    assert finding.evidence["kappa_within"]["value"] < 0.7 * finding.evidence["kappa"]["value"]
+    assert "invariance" in finding.remedy
+    assert "belongs to it" in finding.remedy
+
+
+def test_a_tie_within_which_the_label_is_told_as_well_as_before_is_no_problem():
+    vectors, windows, labels, level = soundscapes(0, 3, louder_db=10.0, heard=2.0, level_heard=0.2)
+    finding = only(confounds(vectors, windows, labels, "detection", level))
+    assert finding.evidence["p_holm"] <= 0.005
+    assert finding.evidence["kappa_within"]["value"] > 0.95 * finding.evidence["kappa"]["value"]
+    assert finding.verdict == "look"
+    assert "the label is told as well among windows of the same level" in finding.sentence
+
+
+def one_site_a_label(n_train, n_test, n_labels, seed=0):
+    """Recordings of a label each, all of a label's at one site, well told."""
+    rng = np.random.default_rng(seed)
+    of = np.repeat(np.arange(n_train + n_test), 20)
+    label = of % n_labels
+    windows = pa.table(
+        {
+            "window_id": np.arange(len(of)),
+            "recording": [f"{at}.wav" for at in of],
+            "labels": [[LABELS[code]] for code in label],
+            "split": np.where(of < n_train, "train", "test").tolist(),
+            "group": [f"{at}" for at in of],
+        }
+    )
+    vectors = 3 * rng.standard_normal((n_labels, 16))[label] + rng.standard_normal((len(of), 16))
+    return vectors, windows, {"site": [f"site {code}" for code in label]}
+
+
+def test_too_few_recordings_to_tell_a_tie_from_chance_are_not_called_fine():
+    vectors, windows, nuisances = one_site_a_label(3, 3, 3)
+    finding = only(confounds(vectors, windows, LABELS, "classification", nuisances))
+    assert finding.evidence["p"] > 0.05
+    assert finding.evidence["least_p"] == pytest.approx(1 / 6, abs=0.05)
+    assert finding.verdict == "unmeasured"
+    assert "too few recordings" in finding.sentence
+    assert "the site alone tells the label at 1.00" in finding.sentence
+
+
+def test_a_large_gain_that_is_not_beyond_chance_is_undecided():
+    # Eight recordings in each split, two of which are at the other's site; with dice beside it, its p is not small enough any more.
+    vectors, windows, nuisances = one_site_a_label(8, 8, 2)
+    of = np.repeat(np.arange(16), 20)
+    site = np.array(nuisances["site"])
+    site[of == 0], site[of == 1] = "site 1", "site 0"
+    rng = np.random.default_rng(0)
+    dice = {f"dice {at}": [f"v{side}" for side in rng.permutation(np.arange(16) % 2)[of]] for at in range(5)}
+    finding, *_ = confounds(vectors, windows, LABELS[:2], "classification", {"site": site.tolist()} | dice)
+    assert finding.evidence["p_holm"] > 0.05
+    assert finding.evidence["least_p"] < 0.005
+    assert finding.verdict == "unmeasured"
+    assert "too few recordings (16 groups in train and test)" in finding.sentence
+
+
+def test_where_test_has_too_few_groups_the_embedding_is_not_said_not_to_tell_the_site():
+    vectors, windows, nuisances = one_site_a_label(30, 4, 2)
+    finding = only(confounds(vectors, windows, LABELS[:2], "classification", nuisances))
+    assert finding.evidence["nuisance_by_linear"] == {"value": 1.0, "interval": None}
+    assert finding.verdict == "look"
+    assert "does not tell" not in finding.sentence
+    assert (
+        "the embedding tells the site at 1.00 (chance 0.50), but 4 groups in test are too few to say that this is beyond chance"
+        in finding.sentence
+    )
 
 
 def test_values_that_don_t_fit_the_windows_are_refused_by_name():

@@ -28,6 +28,10 @@ def test_a_clean_embedding_raises_no_alarm(seed):
     assert problems(plant(seed, n_recordings=30)) == set()
 
 
+def test_many_classes_in_few_dimensions_raise_no_alarm():
+    assert problems(plant(100, n_recordings=60, many=True)) == set()
+
+
 @pytest.mark.parametrize("seed", [110, 111])
 def test_a_clean_embedding_with_an_unlearnable_class_raises_no_other_alarm(seed):
     of = plant(seed, n_recordings=40, unlearnable=True)
@@ -39,6 +43,22 @@ def test_a_clean_embedding_with_an_unlearnable_class_raises_no_other_alarm(seed)
 @pytest.mark.parametrize("trouble", sorted(TROUBLES.keys() - {"lost class"}))
 def test_what_is_planted_is_found_by_its_check(trouble, seed):
     assert TROUBLES[trouble] in problems(plant(seed, trouble, n_recordings=60))
+
+
+def test_where_the_site_tells_the_label_windows_that_sound_like_another_site_s_species_are_no_proof_of_label_errors():
+    found = {finding.check: finding for finding in diagnose(plant(0, "confound", n_recordings=60)) if finding.check == "label_errors"}
+    finding = found["label_errors"]
+    assert finding.evidence["suspected"] > 20
+    assert finding.verdict == "look"
+    assert "sounds like where it was recorded: see the confounds" in finding.sentence
+    assert {window["kind"] for window in finding.windows} == {"suspect", "misplaced", "typical"}
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize(("trouble", "nuisance"), [("confound", "site"), ("level", "level_db")])
+def test_of_a_confound_the_nuisance_that_was_planted_is_named(trouble, nuisance, seed):
+    found = [finding for finding in diagnose(plant(seed, trouble, n_recordings=60)) if finding.check == "confounds"]
+    assert [finding.evidence["nuisance"] for finding in found if finding.verdict == "problem"] == [nuisance]
 
 
 @pytest.mark.parametrize("seed", [2, 3])

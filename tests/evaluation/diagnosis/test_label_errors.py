@@ -99,6 +99,59 @@ def test_few_groups_or_one_class_are_unmeasured_and_shapes_are_checked():
         label_errors(of.vectors[1:], of.windows, of.labels, of.task)
 
 
+def clips(codes, per=6, d=16):
+    """Recordings of one class each, well told."""
+    rng = np.random.default_rng(0)
+    of = np.repeat(np.arange(len(codes)), per)
+    n = len(of)
+    names = [f"{at}.wav" for at in of]
+    labels = [["abc"[codes[at]]] for at in of]
+    columns = {"window_id": np.arange(n), "recording": names, "onset_s": np.zeros(n), "offset_s": np.ones(n), "labels": labels}
+    vectors = 3 * rng.standard_normal((3, d))[np.asarray(codes)[of]] + rng.standard_normal((n, d))
+    return vectors, pa.table(columns | {"split": ["train"] * n, "group": names})
+
+
+def kinds_by_label(finding):
+    found = {}
+    for window in finding.windows:
+        found.setdefault(window["label"], set()).add(window["kind"])
+    return found
+
+
+def test_a_class_of_one_group_is_listed_and_named_as_not_judged():
+    vectors, windows = clips([0, 1] * 10 + [2])
+    finding = label_errors(vectors, windows, ["a", "b", "c", "d"], "classification")
+    assert finding.verdict == "fine"
+    assert set(finding.evidence["by_class"]) == {"a", "b"}
+    assert finding.evidence["not_judged"] == {"c": "all windows of one group", "d": "no window of this class alone"}
+    assert finding.sentence.endswith("Not judged: c (all windows of one group); d (no window of this class alone).")
+    assert all({"typical", "misplaced"} <= kinds_by_label(finding)[label] for label in "abc")
+    of_c = [window for window in finding.windows if window["label"] == "c"]
+    assert all(window["self_confidence"] is None and "its own windows" in window["said"] for window in of_c)
+    nearest = np.linalg.norm(vectors[120:] - vectors[120:].mean(axis=0), axis=1)
+    assert len(of_c) == 6
+    assert nearest[[w["window_id"] - 120 for w in of_c if w["kind"] == "typical"]].mean() < nearest.mean()
+
+
+@pytest.mark.parametrize("codes", [[0, 1, 2, 0, 1, 2], [0, 1, 0], [0, 1], [0, 0, 0], [0]])
+def test_where_groups_are_few_windows_of_each_class_are_listed_though_errors_are_not_looked_for(codes):
+    vectors, windows = clips(codes)
+    labels = list("abc"[: max(codes) + 1])
+    finding = label_errors(vectors, windows, labels, "classification")
+    assert finding.verdict == "unmeasured"
+    assert set(finding.evidence["not_judged"]) == set(labels)
+    assert kinds_by_label(finding) == {label: {"typical", "misplaced"} for label in labels}
+    ids = [window["window_id"] for window in finding.windows]
+    assert len(set(ids)) == len(ids)
+
+
+def test_without_windows_nothing_is_listed():
+    vectors, windows = clips([0, 1])
+    finding = label_errors(vectors[:0], windows.slice(0, 0), ["a", "b"], "classification")
+    assert finding.verdict == "unmeasured"
+    assert finding.windows == []
+
+
 def test_the_same_seed_gives_the_same_finding():
     of = plant(2, n_recordings=40)
     assert check(of, seed=3) == check(of, seed=3)

@@ -37,6 +37,33 @@ def test_site_date_and_recorder_are_nuisances_and_what_belongs_to_the_animal_is_
     assert found["date"][1] == "dawn"
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-06-01T05:30:00", "2024-06-01 18:07", "2024-06-13T05:30:00Z"],
+        ["01/06/2024 05:30", "1/6/2024 18:07:21", "13/06/2024 05:30"],
+        ["06/01/2024 05:30 AM", "06/01/2024 6:07 PM", "06/13/2024 05:30 AM"],
+        ["05:30 01.06.2024", "18:07 01.06.2024", "05:30 13.06.2024"],
+        ["01.06.24 05:30", "01.06.24", "13.06.24 05:30"],
+        ["2024/06/01 05:30", "2024/6/1", "2024/06/13 05:30+02:00"],
+        ["20240601_053000", "20240601T180721", "20240613053000"],
+        [20240601, 20240601, 20240613],
+        ["1 Jun 2024 05:30", "01-Jun-2024", "June 13, 2024 05:30"],
+    ],
+)
+def test_a_date_counts_as_its_day_however_it_is_written(texts):
+    days = nuisances_of(windows(["a", "b", "c"], datetime=pa.array(texts)))["datetime"]
+    assert days == [date(2024, 6, 1).toordinal()] * 2 + [date(2024, 6, 13).toordinal()]
+
+
+def test_a_day_that_can_be_read_two_ways_is_one_day_and_what_is_no_date_stays():
+    table = windows(["a", "b", "c", "d"], date=["01/06/2024 05:30", "01/06/2024 05:31", "02/06/2024 05:30", "06/01/2024"])
+    days = nuisances_of(table)["date"]
+    assert days[0] == days[1]
+    assert len(set(days)) == 3
+    assert nuisances_of(windows(["a", "b", "c"], date=["dawn", None, "99/99/2024 05:30"]))["date"] == ["dawn", None, "99/99/2024"]
+
+
 def test_the_recordings_table_adds_format_rate_channels_and_duration_to_each_window():
     recordings = pa.table(
         {"recording": ["b.wav", "a.wav"], "duration_s": [2.0, 1.0], "sample_rate_hz": [8000, 16000], "format": ["WAV", "FLAC"]}

@@ -128,3 +128,24 @@ def test_every_dataset_of_the_table_is_one_that_there_is_and_comes_from_what_som
     beans = {name.removeprefix("beans/") for name in DATASETS if name.startswith("beans/")}
     assert {name.replace("_", "-") for name in beans} <= set(beans_names())
     assert origin_of_dataset("bats", "beans/bats").archives == ()
+
+
+@pytest.mark.parametrize(
+    "name, archive",
+    [
+        ("watkins_subset", "the Watkins Marine Mammal Sound Database"),
+        ("my_watkins", "the Watkins Marine Mammal Sound Database"),
+        ("birdset_hsn", "Xeno-canto"),
+        ("my_birdclef_2023", "Xeno-canto"),
+        ("esc_50", "Freesound"),
+        ("fsd50k_mini", "Freesound"),
+        ("audioset_animals", "AudioSet"),
+    ],
+)
+def test_a_name_is_read_word_by_word_whatever_divides_the_words(name, archive):
+    assert origin_of_dataset(name).archives == (archive,)
+
+
+@pytest.mark.parametrize("name", ["watkinson", "birdsets", "descartes_50"])
+def test_a_name_that_only_begins_alike_says_nothing(name):
+    assert origin_of_dataset(name).archives == ()

@@ -78,7 +78,7 @@ def test_groups_swap_their_values_whole():
     values, groups = np.array([0, 0, 0, 1, 2, 2]), np.array([5, 5, 5, 6, 7, 7])
     dealer = _Dealer(values, np.arange(6), groups, 3, 6)
     for seed in range(5):
-        counts = dealer(np.random.default_rng(seed))
+        counts = dealer.shuffled(np.random.default_rng(seed))
         of_window = counts.argmax(axis=0)
         assert (counts.sum(axis=0) == 1).all()
         assert len(set(of_window[:3])) == 1
@@ -90,3 +90,20 @@ def test_the_same_seed_gives_the_same_p():
     train, test = dataset(rng), dataset(rng)
     first, second = tie(train, test, 4, 3, seed=5), tie(train, test, 4, 3, seed=5)
     assert (first.p, first.permutations) == (second.p, second.permutations)
+
+
+def test_the_least_p_is_that_of_the_strongest_tie_that_swapping_can_bring():
+    # Three groups in each split, one value and class each: 36 arrangements, 6 of which match values and classes one to one.
+    three = np.repeat(np.arange(3), 4)
+    assert tie((three, three, three), (three, three, three), 3, 3).least_p == pytest.approx(1 / 6, abs=0.04)
+    shuffled = (three + 1) % 3
+    assert tie((three, shuffled, three), (three, three, three), 3, 3).least_p == pytest.approx(1 / 6, abs=0.04)
+    # Eight groups of two values: 2 of 4,900.
+    groups = np.repeat(np.arange(8), 4)
+    even, off = groups % 2, np.where(groups < 2, 1 - groups % 2, groups % 2)
+    assert tie((off, even, groups), (even, even, groups), 2, 2).least_p < 0.004
+    # One group in twenty differs: its class is its own only in two of twenty permutations of each split, or 1 of 100.
+    groups = np.repeat(np.arange(20), 4)
+    rare, classes = (groups == 3).astype(int), (groups < 2).astype(int)
+    assert tie((rare, classes, groups), (rare, classes, groups), 2, 2).least_p == pytest.approx(0.01, abs=0.008)
+    assert tie((rare * 0, classes, groups), (rare * 0, classes, groups), 1, 2).least_p == 1

@@ -126,3 +126,16 @@ def test_too_few_epochs_are_not_judged():
     assert only([*two, *ordinary(seed=1), *ordinary(seed=2)]).verdict == "fine"
     failed = [dict(two[0]) | {"learning_rate": 0.5, "reason": "the loss was not finite"}]
     assert only(two, failed=failed).verdict == "look"
+
+
+def test_a_fit_that_broke_down_in_two_ways_is_one_fit():
+    at = np.arange(6)
+    exploding = curve(0.7 * 2.0**at, 0.7 * 2.0**at, 0.5 + 0.01 * at, seed=9)
+    failed = [dict(exploding[0]) | {"learning_rate": 0.5, "reason": "the loss was not finite"}]
+    found = only([*ordinary(seed=0), *ordinary(seed=1), *exploding], failed=failed)
+    assert (found.verdict, found.evidence["seen"]["diverged"], found.evidence["cells"]) == ("fine", 1, 3)
+
+
+def test_a_first_epoch_that_is_perfect_leaves_nothing_to_be_better():
+    found = only(curve([0.5, 0.4, 0.3, 0.2], [0.5, 0.4, 0.35, 0.34], [1.0, 0.99, 0.99, 0.99]))
+    assert (found.verdict, found.evidence["seen"]) == ("fine", {})

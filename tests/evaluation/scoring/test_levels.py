@@ -8,9 +8,19 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
+from callspace.evaluation import scores
 from callspace.evaluation.scores import Key, rows, score
-from callspace.evaluation.scoring.levels import MIN_WINDOWS, MOST_UNCROSSED, bands_of, threshold
+from callspace.evaluation.scoring.levels import (
+    FLOOR_BAND,
+    MIN_WINDOWS,
+    MOST_MISSING,
+    bands_of,
+    missing_thresholds,
+    threshold,
+    why_no_threshold,
+)
 from callspace.metrics.bootstrap import group_weights
+from callspace.metrics.jackknife import left_out_weights
 
 
 def predictions(n=600, seed=0, midpoint_db=0.0, groups=30):
@@ -67,7 +77,7 @@ def test_a_threshold_that_many_replicates_do_not_cross_has_no_interval():
     key = Key("full", "linear", None, "hearing_threshold_db")
     weights = group_weights(table["group"].to_pylist(), 150, 0)
     missing = [np.isnan(score(table, ["a"], "detection", row).get(key, np.nan)) for row in weights]
-    assert MOST_UNCROSSED < np.mean(missing) < 0.1, "few enough for other scores' intervals"
+    assert MOST_MISSING["hearing_threshold_db"] < np.mean(missing) < 0.1, "few enough for other scores' intervals"
     (row,) = [one for one in rows(table, ["a"], "detection", n_bootstrap=150) if one["metric"] == "hearing_threshold_db"]
     assert np.isfinite(row["value"])
     assert (row["ci_low"], row["ci_high"]) == (None, None)
@@ -89,7 +99,7 @@ def test_the_curve_is_made_to_rise_as_isotonic_regression_does(points):
     values, sizes = (np.array(part, dtype=float) for part in zip(*points, strict=True))
     levels = np.arange(len(values)) * 5.0
     rising = IsotonicRegression().fit_transform(levels, values, sample_weight=sizes)
-    found = threshold(levels, values, sizes, 0.5)
+    found = threshold(levels, values, sizes, 0.5, levels)
     if rising[0] >= 0.5 or rising[-1] < 0.5:
         assert np.isnan(found)
     else:
@@ -119,3 +129,93 @@ def test_clips_have_accuracy_by_level():
 def test_without_levels_there_is_no_curve():
     found = score(predictions().drop_columns(["level_db"]), ["a"], "detection")
     assert not [key for key in found if "level" in key.metric]
+
+
+THRESHOLD_KEY = Key("full", "linear", None, "hearing_threshold_db")
+
+
+def of_levels(level, scores, groups=30):
+    """Predictions of windows at these levels, NaN background, with these scores."""
+    level = np.asarray(level, dtype=float)
+    labels = [[] if np.isnan(one) else ["a"] for one in level]
+    return pa.table(
+        {
+            "window_id": np.arange(len(level)),
+            "group": [f"g{at % groups}" for at in range(len(level))],
+            "labels": pa.array(labels, pa.list_(pa.string())),
+            "label": pa.array([one[0] if one else "background" for one in labels]),
+            "separation:linear": np.asarray(scores, dtype=float),
+            "level_db": pa.array(level, mask=np.isnan(level)),
+        }
+    )
+
+
+def two_levels(low, high, seed=1):
+    """Sixty calls that can't be heard, sixty that can, and background."""
+    rng = np.random.default_rng(seed)
+    levels = np.r_[np.full(60, low), np.full(60, high), np.full(120, np.nan)]
+    return of_levels(levels, np.r_[rng.normal(0, 1, 60), rng.normal(6, 1, 60), rng.normal(0, 1, 120)])
+
+
+def test_no_threshold_is_made_up_between_bands_that_are_not_neighbours():
+    table = two_levels(-38.0, 21.0)
+    found = rows(table, ["a"], "detection", n_bootstrap=100)
+    assert not [row for row in found if row["metric"] == "hearing_threshold_db"]
+    [said] = missing_thresholds(found)
+    assert "'linear'" in said and "between calls of -40 to -35 dB and of 20 to 25 dB, with too few between" in said
+    assert THRESHOLD_KEY in score(two_levels(11.0, 16.0), ["a"], "detection")
+
+
+def test_calls_of_no_known_level_are_a_band_of_their_own_and_no_threshold_lies_above_them():
+    table = two_levels(-15.0, -12.0)
+    found = rows(table, ["a"], "detection", n_bootstrap=0)
+    assert {row["class"] for row in found if row["metric"] == "separation_auroc_by_level"} == {FLOOR_BAND, "-15 to -10 dB"}
+    assert not [row for row in found if row["metric"] == "hearing_threshold_db"]
+    assert "calls at or below the background, whose level is not known, and those of -15 to -10 dB" in missing_thresholds(found)[0]
+
+
+def test_levels_below_the_floor_are_known_and_keep_their_bands():
+    assert [name for name, _ in bands_of(np.r_[np.full(10, -15.0), np.full(10, -22.0)])] == ["-25 to -20 dB", "-15 to -10 dB"]
+
+
+@pytest.mark.parametrize(
+    "curve, reason",
+    [
+        ({"0 to 5 dB": 0.8, "5 to 10 dB": 0.9}, "even the faintest calls (0 to 5 dB)"),
+        ({FLOOR_BAND: 0.8, "5 to 10 dB": 0.9}, "even the faintest calls (at or below the background)"),
+        ({"0 to 5 dB": 0.6, "5 to 10 dB": 0.7}, "even the loudest calls (5 to 10 dB) are not half heard"),
+        ({"0 to 5 dB": 0.6}, "one band of levels only"),
+        ({}, "no band"),
+        ({"5 to 10 dB": 0.9, "-5 to 0 dB": 0.5}, "between calls of -5 to 0 dB and of 5 to 10 dB"),
+        ({"5 to 10 dB": 0.9, "-5 to 0 dB": 0.5, "0 to 5 dB": 0.6}, None),
+    ],
+)
+def test_why_there_is_no_threshold(curve, reason):
+    said = why_no_threshold({band: (value, 20.0) for band, value in curve.items()})
+    assert (reason in said) if reason else said == ""
+
+
+def test_a_weighted_threshold_is_that_of_the_rows_drawn():
+    table = predictions(n=900, midpoint_db=3.0, seed=4)
+    weights = group_weights(table["group"].to_pylist(), 20, 0)
+    weighted = score(table, ["a"], "detection", weights)[THRESHOLD_KEY]
+    for own, found in zip(weights, weighted, strict=True):
+        drawn = table.take(np.repeat(np.arange(table.num_rows), own))
+        assert score(drawn, ["a"], "detection")[THRESHOLD_KEY] == pytest.approx(found, abs=1e-9)
+
+
+@pytest.mark.parametrize("missing, has_interval", [(0, True), (2, True), (3, False)])
+def test_the_share_of_replicates_without_a_threshold_is_counted_without_the_rows_of_the_jackknife(missing, has_interval):
+    """Of 100 replicates up to two may lack it, however many groups it can't do without."""
+    table = predictions(n=900, midpoint_db=3.0, groups=20)
+    bands = bands_of(table["level_db"].to_numpy(zero_copy_only=False))
+    without_calls = np.isin(np.arange(900), np.flatnonzero(np.any([band.inside for band in bands], axis=0)))
+    weights, without = group_weights(table["group"].to_pylist(), 100, 0), left_out_weights(table["group"].to_pylist())
+    weights[:missing, without_calls] = 0
+    without[:1, without_calls] = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "group_weights", lambda *_: weights)
+        patch.setattr(scores, "left_out_weights", lambda *_: without)
+        found = scores.replicated(table, ["a"], "detection", 100)[THRESHOLD_KEY]
+    assert np.isnan(found.left_out[0])
+    assert np.isfinite(found.replicates[missing:]).all() == has_interval

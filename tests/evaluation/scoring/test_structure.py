@@ -137,9 +137,37 @@ def test_the_effect_of_the_rule_is_told_where_many_windows_have_several_labels(j
         assert len(told) == 1
         assert f"the rule is '{rule}'" in told[0]
         assert f"{scores[Key('full', 'kmeans', None, 'nmi')]:.2f} by 'first'" in told[0]
-    told = [note for note in judged(6, "drop")[0].notes if "have several labels" in note]
-    assert "by 'drop'" in told[0]
-    assert "by 'first'" not in told[0]
+
+
+def test_under_drop_the_other_rules_are_told_of_a_clustering_of_all_windows(judged):
+    (told,) = (note for note in judged(6, "drop")[0].notes if "have several labels" in note)
+    dropped, first, each = (judged(6, rule)[1] for rule in ("drop", "first", "each"))
+    assert f"{first[Key('full', 'kmeans', None, 'nmi')]:.2f} by 'first'" in told
+    assert f"{dropped[Key('full', 'kmeans', None, 'nmi')]:.2f} by 'drop' (" in told
+    assert f"{each[Key('full', 'kmeans', None, 'nmi_each')]:.2f} by 'each' (one label against the rest)" in told
+    assert told.endswith("; 'first' and 'each' are of a clustering of all windows.")
+
+
+def test_the_neighbours_of_each_are_those_that_were_asked_for(as_windows):
+    generator = np.random.default_rng(0)
+    recordings = np.repeat(np.arange(12), 6)
+    vectors = 5 * generator.normal(size=(12, 8))[recordings] + 0.1 * generator.normal(size=(72, 8))
+    member = np.eye(3, dtype=bool)[recordings % 3] | (generator.random((72, 3)) < 0.2)
+    labels = [[name for name, has in zip(VOCABULARY, row, strict=True) if has] for row in member]
+    windows = as_windows(labels, ["test"] * 72, [f"r{at:02d}" for at in recordings])
+    options = {"spaces": ("full",), "label_rule": "each", "neighbours_from": "other-groups"}
+    scores = score(judge(vectors, windows, VOCABULARY, "detection", **options).predictions, VOCABULARY, "detection")
+    apart = sk.pairwise_distances(vectors)
+    apart[recordings[:, None] == recordings] = np.inf
+    near = np.argsort(apart, axis=1)[:, :15]
+    areas, purities = [], []
+    for has in member.T:
+        shares = has[near].mean(axis=1)
+        chance = np.array([has[recordings != own].mean() for own in recordings])
+        areas.append(sk.roc_auc_score(has, shares))
+        purities.append(((shares - chance) / (1 - chance))[has].mean())
+    assert scores[Key("full", "", None, "auroc_each")] == pytest.approx(np.mean(areas))
+    assert scores[Key("full", "", None, "purity_each")] == pytest.approx(np.mean(purities))
 
 
 def test_the_effect_is_not_told_where_windows_have_one_label(as_windows, blobs):

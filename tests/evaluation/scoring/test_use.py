@@ -92,6 +92,10 @@ def test_scores_that_are_no_probabilities_have_no_calibration(as_windows, task):
     found, other = overall(scored(table, task)), overall(scored(other, task))
     assert set(found) - set(other) == {"calibration_error", "brier"}
     assert other["map"] == pytest.approx(found["map"])
+    assert use.without_calibration(task, "head", scores) is None
+    said = use.without_calibration(task, "head", scores * 3 - 1)
+    assert said is not None
+    assert said.startswith("head: there is no calibration error and no Brier score, since its scores are no probabilities")
 
 
 @pytest.mark.parametrize("task", ["classification", "detection"])

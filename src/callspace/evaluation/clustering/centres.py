@@ -1,8 +1,9 @@
 """Clusters around centres: k-means and Gaussian mixtures."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from callspace.evaluation.clustering.found import Found, Given
+from callspace.evaluation.clustering.found import Found, Given, NotClusteredError
 from callspace.evaluation.clustering.number import by_bic, by_silhouette
 from callspace.metrics.weights import Floats
 
@@ -41,14 +42,21 @@ def kmeans_of_own_number(given: Given) -> Found:
 def gmm(given: Given) -> Found:
     """A Gaussian mixture, its windows given to the likeliest component."""
     points = _scaled(given.points)
-    return Found(mixture(points, given.k, given.seed).fit_predict(points))
+    return Found(_components(points, given.k, given.seed))
 
 
 def gmm_of_own_number(given: Given) -> Found:
     """A Gaussian mixture of as many components as the Bayesian information criterion likes best."""
     points = _scaled(given.points)
-    k, notes = by_bic(points, lambda sample, k: mixture(sample, k, given.seed).fit(sample).bic(sample), given.seed)
-    return Found(mixture(points, k, given.seed).fit_predict(points), notes)
+
+    def criterion(sample: Floats, k: int) -> float:
+        try:
+            return float(mixture(sample, k, given.seed).fit(sample).bic(sample))
+        except ValueError:
+            return np.inf  # no mixture of so many
+
+    k, notes = by_bic(points, criterion, given.seed)
+    return Found(_components(points, k, given.seed), notes)
 
 
 def mixture(points: Floats, k: int, seed: int):
@@ -59,6 +67,26 @@ def mixture(points: Floats, k: int, seed: int):
     return GaussianMixture(k, covariance_type=kind, reg_covar=1e-6, max_iter=300, random_state=seed)
 
 
+def _components(points: Floats, k: int, seed: int) -> NDArray:
+    """The likeliest component of each point.
+
+    Raises
+    ------
+    NotClusteredError
+        With scikit-learn's reason, where it finds no mixture.
+    """
+    try:
+        return mixture(points, k, seed).fit_predict(points)
+    except ValueError as error:
+        reason = str(error).strip().split(". ")[0].rstrip(".")
+        raise NotClusteredError(f"no mixture of {k} components was found: {reason[:1].lower()}{reason[1:]}.") from error
+
+
 def _scaled(points: Floats) -> Floats:
-    """Points of unit mean variance, which the regularisation of covariances is made for."""
-    return points / np.sqrt(max(float(points.var(axis=0).mean()), np.finfo(float).tiny))
+    """Points of mean 0 and unit mean variance.
+
+    The regularisation of covariances is made for such, and scikit-learn's diagonal ones, the mean square less the square of the mean, would be
+    lost in rounding where the mean is large.
+    """
+    centred = points - points.mean(axis=0)
+    return centred / np.sqrt(max(float(centred.var(axis=0).mean()), np.finfo(float).tiny))

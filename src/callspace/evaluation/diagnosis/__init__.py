@@ -7,7 +7,7 @@ Of an embedding of all windows of a dataset (`vectors` float[n, d] in the order 
 - `confounds.confounds(vectors, windows, labels, task, nuisances, *, subject=None, seed=0) -> list[Finding]`: is the label read from the
   recorder, the site, the date, the level? `confounds.nuisances_of(windows, recordings=None, **measured)` gathers the nuisances
   {name: one value a window} from the columns of both tables; `measured` adds what was measured, such as ``level_db=float[n]``.
-- `collapse.collapse(vectors, *, n_classes=None, subject=None, seed=0)` and `collapse.hubs(vectors, ...) -> Finding`.
+- `collapse.collapse(vectors, *, n_classes=None, codes=None, groups=None, subject=None, seed=0)` and `collapse.hubs(vectors, ...) -> Finding`.
 - `label_errors.label_errors(vectors, windows, labels, task, *, subject=None, seed=0) -> Finding`.
 - `confusions.confusions(predictions, windows, labels, task, *, subject=None, seed=0) -> list[Finding]`: one for each set of scores in the
   predictions table (head, linear, knn).

@@ -44,7 +44,9 @@ _REACH = 0.95
 _PROBLEM, _LOOK, _LOOK_AT_CLASS = 0.3, 0.1, 0.25
 #: Recordings end within the calls where more than this share of the energy lies in their topmost tenth of frequencies.
 _TOPMOST, _CUT_OFF = 0.9, 0.05
-_SPEEDS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+#: The speeds that are advised, of those that `callspace.datasets` takes; and the share of the energy that may stay outside at one.
+_SPEEDS = tuple(float(f"{step}e{power}") for power in range(-3, 3) for step in (1, 2, 5))
+_LEFT_OUTSIDE = 0.05
 
 
 def heard_band(family: str, sample_rate_hz: float, *, speed: float = 1.0) -> tuple[float, float]:
@@ -74,6 +76,7 @@ def band_limit(
     low_hz: float,
     high_hz: float,
     *,
+    speed: float = 1.0,
     subject: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Finding:
@@ -85,13 +88,15 @@ def band_limit(
         From `measure_calls`.
     low_hz, high_hz : float
         What it hears, in the recordings' own hertz, from `heard_band`.
+    speed : float
+        The speed at which it hears that, as given to `heard_band`; the remedy names another one in its place.
 
     Returns
     -------
     Finding
         Its evidence has ``share_outside`` (each call counts alike) with its 95 % bootstrap interval over groups, ``share_above`` and
-        ``share_below`` of it, the same ``by_class``, and ``reach_hz``, below which 95 % of the energy lies; where the recordings themselves
-        end below what the encoder hears, ``recordings_end_hz`` and ``share_at_the_end``, that of the energy in the topmost tenth below it.
+        ``share_below`` of it, the same ``by_class``, and ``lowest_hz`` and ``reach_hz``, below which 5 and 95 % of the energy lie; where the
+        recordings themselves end below what the encoder hears, ``recordings_end_hz`` and ``share_at_the_end``, that of the energy in the topmost tenth below it.
     """
     subject = dict(subject or {})
     name = subject.get("encoder", "the encoder")
@@ -111,7 +116,7 @@ def band_limit(
         str(label): _estimate(outside[labels == label], [group for group, own in zip(groups, labels, strict=True) if own == label], seed)
         for label in sorted(set(labels.tolist()))
     }
-    reach = _reach(calls)
+    lowest, reach = _below_which(calls, 1 - _REACH), _below_which(calls, _REACH)
     evidence = {
         "low_hz": low_hz,
         "high_hz": high_hz,
@@ -119,7 +124,9 @@ def band_limit(
         "share_outside_ci": overall["ci"],
         "share_above": _clipped(float(above.mean())),
         "share_below": _clipped(float(below.mean())),
+        "lowest_hz": lowest,
         "reach_hz": reach,
+        "speed": speed,
         "calls": len(calls),
         "counts": dict(counts),
         "by_class": by_class,
@@ -129,9 +136,9 @@ def band_limit(
     verdict = _verdict(overall, by_class)
     where = _outside_words(low_hz, high_hz, float(below.mean()), float(above.mean()))
     if verdict in ("look", "problem"):
-        return _not_heard(
-            subject, verdict, overall, by_class, where, _remedy(reach, high_hz, float(above.mean()) >= float(below.mean())), evidence
-        )
+        farther = f"reach up to {reach:,.0f} Hz" if above.mean() >= below.mean() else f"reach down to {lowest:,.0f} Hz"
+        remedy = _remedy(farther, _speed(calls, low_hz * speed, high_hz * speed, speed), speed)
+        return _not_heard(subject, verdict, overall, by_class, where, remedy, evidence)
     if end_hz is not None and at_the_end is not None and at_the_end > _CUT_OFF:
         sentence = (
             f"The recordings end at {end_hz:,.0f} Hz with {_percent(at_the_end)} % of the calls' energy in their topmost tenth: what of the "
@@ -220,11 +227,11 @@ def _verdict(overall: Mapping[str, Any], by_class: Mapping[str, Mapping[str, Any
     return "look" if overall["share"] >= _LOOK else "unmeasured"
 
 
-def _reach(calls: Sequence[Call]) -> float:
-    """The frequency below which 95 % of the calls' energy lies, each call counting alike."""
+def _below_which(calls: Sequence[Call], share: float) -> float:
+    """The frequency below which a share of the calls' energy lies, each call counting alike."""
     hz = np.unique(np.concatenate([call.hz for call in calls]))
     mean = np.mean([np.interp(hz, call.hz, np.cumsum(call.energy) / call.energy.sum(), right=1.0) for call in calls], axis=0)
-    return float(hz[np.argmax(np.maximum.accumulate(mean) >= _REACH)])
+    return float(hz[np.argmax(np.maximum.accumulate(mean) >= share)])
 
 
 def _outside_words(low_hz: float, high_hz: float, below: float, above: float) -> str:
@@ -233,11 +240,23 @@ def _outside_words(low_hz: float, high_hz: float, below: float, above: float) ->
     return f"above {high_hz:,.0f} Hz"
 
 
-def _remedy(reach_hz: float, high_hz: float, above: bool) -> str:
-    if not above:
-        return "Choose an encoder that hears lower frequencies, or speed the sound up (--speed 2, or more)."
-    slow = next((speed for speed in _SPEEDS if reach_hz * speed <= high_hz), _SPEEDS[-1])
-    return (
-        f"Choose an encoder with a higher rate (the calls reach up to {reach_hz:,.0f} Hz: `callspace models list` shows the rates), "
-        f"or let it hear the recordings slowed down (--speed {slow:g})."
-    )
+def _speed(calls: Sequence[Call], low_hz: float, high_hz: float, now: float) -> float | None:
+    """The speed nearest to the present one at which nearly all of the calls' energy lies in what the encoder itself hears; None where none does it."""
+
+    def outside(speed: float) -> float:
+        return float(np.mean([sum(call.share(low_hz / speed, high_hz / speed)) for call in calls]))
+
+    nearest = sorted(_SPEEDS, key=lambda speed: abs(math.log(speed / now)))
+    return next((speed for speed in nearest if outside(speed) <= _LEFT_OUTSIDE), None)
+
+
+def _remedy(farther: str, speed: float | None, now: float) -> str:
+    """`farther` says how far the calls reach on the side on which most is lost."""
+    which = "that hears lower frequencies" if "down" in farther else "with a higher rate"
+    where = "" if "down" in farther else ": `callspace models list` shows the rates"
+    choose = f"Choose an encoder {which} (the calls {farther}{where})"
+    if speed is None:
+        return f"{choose}; no speed alone brings the whole of the calls into what this one hears."
+    how = "slowed down" if speed < 1 else "sped up" if speed > 1 else "as they are"
+    instead = "" if now == 1 else f" in place of {now:g}"
+    return f"{choose}, or let it hear the recordings {how} (--speed {speed:g}{instead})."

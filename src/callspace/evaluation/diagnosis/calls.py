@@ -14,11 +14,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from callspace.audio import RecordingReader
+from callspace.evaluation.levels import as_number
 from callspace.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _places(dataset: Dataset) -> Iterable[_Place]:
         names = ("recording", "onset_s", "offset_s", "label", "low_hz", "high_hz")
         for name, onset, offset, label, low, high in zip(*(dataset.annotations[column].to_pylist() for column in names), strict=True):
             if label in known and name in group_of and onset is not None and offset is not None and offset > onset:
-                yield _Place(label, group_of[name], name, onset, offset, low, high)
+                yield _Place(label, group_of[name], name, onset, offset, _known(low), _known(high))
         return
     empty = [None] * windows.num_rows
     columns = [
@@ -148,8 +149,18 @@ def _places(dataset: Dataset) -> Iterable[_Place]:
     ]
     stretches = zip(recordings, windows["onset_s"].to_pylist(), windows["offset_s"].to_pylist(), windows["labels"].to_pylist(), strict=True)
     for (name, onset, offset, labels), (start, end, low, high) in zip(stretches, zip(*columns, strict=True), strict=True):
+        call_onset, call_offset = _known(start), _known(end)
+        call = (onset if call_onset is None else call_onset, offset if call_offset is None else call_offset)
+        if call[0] >= call[1]:
+            call = onset, offset
         for label in labels[:1]:
-            yield _Place(label, group_of[name], name, onset if start is None else start, offset if end is None else end, low, high)
+            yield _Place(label, group_of[name], name, *call, _known(low), _known(high))
+
+
+def _known(value: Any) -> float | None:
+    """A number; None for none. What a table of clips holds beside its own columns arrives as text."""
+    number = as_number(value)
+    return None if math.isnan(number) else number
 
 
 def _chosen(places: list[_Place], most: int, rng: np.random.Generator) -> list[_Place]:

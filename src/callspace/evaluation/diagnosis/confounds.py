@@ -6,15 +6,18 @@ For each nuisance (site, recorder, date, format, length, level, ...), on the spl
 2. Can the label be told from it alone (`ties`)? P, from groups that swap their nuisances, is corrected over the nuisances (Holm).
 3. How much of the label's own score could that explain, and what agreement with the label is left among windows of the same nuisance (`strata`)?
 
-A confound is a problem only where both 1 and 2 hold and a quarter of the score or more could be the nuisance's: a site that can be heard but
-has all species, or that has few species but leaves no trace, is none. All scores are balanced accuracies, with 99 % intervals over groups.
+A confound is a problem only where both 1 and 2 hold, a quarter of the score or more could be the nuisance's, and the label is not told as well among
+windows of the same nuisance: a site that can be heard but has all species, or that has few species but leaves no trace, is none. All scores are
+balanced accuracies, with 99 % intervals over groups. Where recordings are too few for any tie to stand out from chance, nothing is said to be fine.
 
 A nuisance that no window in test shares with train (sites that the split keeps apart) can't have been learnt by heart, and is fine; that it can be
-heard all the same stands beside, from the first half of each value's train windows, which tells the second. One that is not known of some
+heard all the same stands beside, from the first half of each value's train windows, which tells the second. A call makes its own window louder, so
+that in soundscapes the level is compared among windows with a call only. A nuisance that is not known of some
 windows has that as a value of its own (a site that is written down for one species only tells that species); one that is known of none is
 unmeasured. Nuisances that divide the windows into the same parts (one recording a site) are one finding.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from callspace.errors import CallspaceError
 from callspace.evaluation.diagnosis.classes import balanced, class_codes, groups_of
-from callspace.evaluation.diagnosis.confound_words import Examined, as_finding
+from callspace.evaluation.diagnosis.confound_words import Examined, as_finding, heard
 from callspace.evaluation.diagnosis.discriminant import Discriminant, compact
 from callspace.evaluation.diagnosis.finding import Finding
 from callspace.evaluation.diagnosis.nuisances import Coded, Nuisances, coded, nuisances_of
@@ -41,6 +44,9 @@ REPLICATES = 500
 _COVERAGE = 0.99
 _MOST_TRAIN, _MOST_TEST = 20_000, 10_000
 _MOST_WITHIN, _MIN_WITHIN = 50, 4
+
+#: What a call adds to, so that windows without one can't be compared with those that hold one.
+_HOLDS_THE_CALL = ("level_db",)
 
 Codes = NDArray[np.intp]
 
@@ -83,23 +89,34 @@ def confounds(
     if wrong := [name for name, values in nuisances.items() if len(values) != n]:
         raise CallspaceError(f"the nuisance {wrong[0]!r} has {len(nuisances[wrong[0]])} values for {n} windows")
     parts = _Parts(compact(vectors, seed), windows, labels, task, seed)
-    found = [
-        parts.look_at(names, nuisance) for names, nuisance in _merged({name: coded(of, parts.in_train) for name, of in nuisances.items()})
-    ]
+    found = []
+    for names, nuisance in _merged({name: coded(of, parts.in_train & parts.comparable(name)) for name, of in nuisances.items()}, parts):
+        found.append(parts.look_at(names, nuisance))
     _correct(found)
     return [as_finding(each, subject or {}) for each in found]
 
 
-def _merged(nuisances: dict[str, Coded]) -> list[tuple[list[str], Coded]]:
+def _merged(nuisances: dict[str, Coded], parts: "_Parts") -> list[tuple[list[str], Coded]]:
     """Nuisances that divide the windows into the same parts, together; the recording is named last, since the others say more."""
-    together: dict[tuple[bool, bytes], list[str]] = {}
+    together: dict[tuple[bool, bool, bytes], list[str]] = {}
     for name, nuisance in nuisances.items():
         _, first, codes = np.unique(nuisance.codes, return_index=True, return_inverse=True)
         # Values numbered as they first appear: two nuisances with the same parts have the same numbers.
         number = np.argsort(np.argsort(first))
-        together.setdefault((bool((nuisance.codes >= 0).any()), number[codes].tobytes()), []).append(name)
+        apart = len(first) > 1 and not parts.comparable(name).all()
+        together.setdefault((apart, bool((nuisance.codes >= 0).any()), number[codes].tobytes()), []).append(name)
     ordered = [sorted(names, key=lambda name: name == "recording") for names in together.values()]
     return [(names, nuisances[names[0]]) for names in ordered]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The rows of train and test that are compared, a probe fitted to the first, and the neighbours of the second in the first."""
+
+    train: Codes
+    test: Codes
+    probe: Discriminant
+    near: NDArray[np.int64]
 
 
 class _Parts:
@@ -113,44 +130,59 @@ class _Parts:
         self.group_codes = np.unique(self.groups, return_inverse=True)[1]
         split = np.array(windows.column("split").to_pylist(), dtype=object)
         self.in_train, self.in_test = split == "train", split == "test"
-        rng = np.random.default_rng(seed)
-        self.train = _at_most(np.flatnonzero(self.in_train & (self.codes >= 0)), _MOST_TRAIN, rng)
-        self.test = _at_most(np.flatnonzero(self.in_test & (self.codes >= 0)), _MOST_TEST, rng)
-        if not len(self.train) or not len(self.test):
-            return
-        self.probe = Discriminant(points[self.train])
-        self.near, _ = k_nearest(points[self.train], min(NEIGHBOURS, len(self.train)), queries=points[self.test], metric="cosine")
+        self.all = np.ones(len(points), dtype=bool)
+        self.with_call = self.codes != len(labels) if task == "detection" else self.all
+        self._fits: dict[bool, _Fitted | None] = {}
+
+    def comparable(self, nuisance: str) -> NDArray[np.bool_]:
+        """The windows that can be compared in a nuisance."""
+        return self.with_call if nuisance in _HOLDS_THE_CALL else self.all
+
+    def _fitted(self, rows: NDArray[np.bool_]) -> _Fitted | None:
+        """What is fitted to these rows, once; None where train or test has none."""
+        key = bool(rows.all())
+        if key not in self._fits:
+            rng = np.random.default_rng(self.seed)
+            train = _at_most(np.flatnonzero(self.in_train & rows & (self.codes >= 0)), _MOST_TRAIN, rng)
+            test = _at_most(np.flatnonzero(self.in_test & rows & (self.codes >= 0)), _MOST_TEST, rng)
+            if not len(train) or not len(test):
+                self._fits[key] = None
+                return None
+            near, _ = k_nearest(self.points[train], min(NEIGHBOURS, len(train)), queries=self.points[test], metric="cosine")
+            self._fits[key] = _Fitted(train, test, Discriminant(self.points[train]), near)
+        return self._fits[key]
 
     def look_at(self, called: list[str], nuisance: Coded) -> Examined:
         values, names = nuisance.codes, nuisance.names
         known = values >= 0
-        found = Examined(
-            called[0], called[1:], {"nuisance": called[0], "values": len(np.unique(values[known])), "unknown": int((~known).sum())}
-        )
+        rows = self.comparable(called[0])
+        counted = {"values": len(np.unique(values[known & rows])), "unknown": int((rows & ~known).sum())}
+        found = Examined(called[0], called[1:], {"nuisance": called[0], **counted}, with_call_only=not rows.all())
         if called[1:]:
             found.evidence["same_as"] = called[1:]
         if not known.any():
             found.state = "unknown"
             return found
-        if known.all() and found.evidence["values"] < 2:
+        fit = self._fitted(rows)
+        if rows.any() and known[rows].all() and found.evidence["values"] < 2:
             found.state = "constant"
             return found
-        if not len(self.train) or not len(self.test):
+        if fit is None:
             found.reason = "there are no labelled windows in train or in test"
             return found
-        if not known.all():
+        if not known[rows].all():
             values, names = np.where(known, values, len(names)), [*names, "not known"]
-        if not len(np.intersect1d(values[self.in_train], values[self.in_test])):
+        if not len(np.intersect1d(values[self.in_train & rows], values[self.in_test & rows])):
             found.state = "apart"
-            self._within_train(found, values)
+            self._within_train(found, values, fit.train)
             return found
-        of_train, of_test = values[self.train], values[self.test]
+        of_train, of_test = values[fit.train], values[fit.test]
         recurring = np.intersect1d(of_train, of_test)
         # Only windows whose value and class are in both splits can be told from each other.
         in_train, in_test = np.isin(of_train, recurring), np.isin(of_test, recurring)
-        shared = np.intersect1d(self.codes[self.train[in_train]], self.codes[self.test[in_test]])
-        in_test &= np.isin(self.codes[self.test], shared)
-        in_train &= np.isin(self.codes[self.train], shared)
+        shared = np.intersect1d(self.codes[fit.train[in_train]], self.codes[fit.test[in_test]])
+        in_test &= np.isin(self.codes[fit.test], shared)
+        in_train &= np.isin(self.codes[fit.train], shared)
         recurring = np.intersect1d(of_train[in_train], of_test[in_test])
         if len(recurring) < 2 or len(shared) < 2:
             found.reason = (
@@ -158,15 +190,17 @@ class _Parts:
                 if len(recurring) < 2
                 else "fewer than two labels are in both train and test"
             )
-            self._within_train(found, values)
+            self._within_train(found, values, fit.train)
             return found
-        self._measure(found, values, names, in_train, in_test)
+        self._measure(found, values, names, fit, in_train, in_test)
         found.state = "scored"
         return found
 
-    def _measure(self, found: Examined, values: Codes, names: list[str], in_train: NDArray[np.bool_], in_test: NDArray[np.bool_]) -> None:
+    def _measure(
+        self, found: Examined, values: Codes, names: list[str], fit: _Fitted, in_train: NDArray[np.bool_], in_test: NDArray[np.bool_]
+    ) -> None:
         """The four numbers: nuisance and label from the embedding, label from the nuisance, label within the nuisance."""
-        train, test = self.train[in_train], self.test[in_test]
+        train, test = fit.train[in_train], fit.test[in_test]
         n_values, n_classes = len(names), len(self.names)
         resampled = Resampled(self.groups[test], REPLICATES, self.seed)
         value_chance = 1 / len(np.unique(values[test]))
@@ -174,11 +208,11 @@ class _Parts:
 
         best: dict[str, tuple[float, Any]] = {}
         told: Codes | None = None
-        for what, targets, n_targets, kept in (("nuisance", values, n_values, in_train), ("label", self.codes, n_classes, in_train)):
-            of_train = np.where(kept, targets[self.train], -1)
+        for what, targets, n_targets in (("nuisance", values, n_values), ("label", self.codes, n_classes)):
+            of_train = np.where(in_train, targets[fit.train], -1)
             guesses = {
-                "linear": self.probe.scores(of_train, n_targets, self.points[test]).argmax(axis=1),
-                "knn": self._votes(of_train, n_targets, in_test).argmax(axis=1),
+                "linear": fit.probe.scores(of_train, n_targets, self.points[test]).argmax(axis=1),
+                "knn": _votes(of_train[fit.near[in_test]], n_targets, of_train).argmax(axis=1),
             }
             for probe, guess in guesses.items():
                 credit = (guess == targets[test]).astype(np.float64)
@@ -196,14 +230,18 @@ class _Parts:
             seed=self.seed,
         )
         alone, (of_nuisance, its_interval), (of_label, _) = found.tie.score, best["nuisance"], best["label"]
-        found.decodable = its_interval is not None and its_interval[0] > value_chance
-        found.better_than_label = found.decodable and _above(of_nuisance, value_chance) > _above(of_label, label_chance)
+        found.heard = heard(of_nuisance, its_interval, value_chance)
+        found.better_than_label = found.heard == "told" and _above(of_nuisance, value_chance) > _above(of_label, label_chance)
         found.gain = _above(alone, label_chance)
         # Where the embedding does not tell the label, there is no score that a nuisance could explain.
         found.explained = min((alone - label_chance) / (of_label - label_chance), 1.0) if of_label > label_chance + 0.02 else np.nan
+        found.n_groups = len(np.union1d(self.group_codes[train], self.group_codes[test]))
         if told is None:
             raise AssertionError("the label is always told")
         whole, strata = np.zeros_like(values[test]), values[test]
+        several = comparable(self.codes[test], strata)
+        alone_there = np.bincount(self.codes[test], weights=~np.isin(strata, several), minlength=n_classes)
+        found.alone = [self.names[code] for code in np.flatnonzero(2 * alone_there > np.bincount(self.codes[test], minlength=n_classes))]
         found.evidence |= {
             "nuisance_chance": value_chance,
             "label_chance": label_chance,
@@ -211,30 +249,24 @@ class _Parts:
             "explained": found.explained,
             "p": found.tie.p,
             "permutations": found.tie.permutations,
+            "least_p": found.tie.least_p,
             "kappa": _agreement(told, self.codes[test], whole, n_classes, resampled),
             "kappa_within": _agreement(told, self.codes[test], strata, n_classes, resampled)
-            | {"strata": comparable(self.codes[test], strata), "of": len(np.unique(strata))},
+            | {"strata": len(several), "of": len(np.unique(strata))},
             "adjusted_mutual_information": _mutual(values[train], self.codes[train]),
             "windows": len(test),
             "groups": resampled.n_groups,
         }
 
-    def _votes(self, of_train: Codes, n_targets: int, rows: NDArray[np.bool_]) -> Floats:
-        """The share of the train windows of each target that are among the neighbours, so that targets count alike."""
-        near = of_train[self.near[rows]]
-        at, rank = np.nonzero(near >= 0)
-        votes = np.bincount(at * n_targets + near[at, rank], minlength=len(near) * n_targets).reshape(len(near), n_targets)
-        return votes / np.maximum(np.bincount(of_train[of_train >= 0], minlength=n_targets), 1)
-
-    def _within_train(self, found: Examined, values: Codes) -> None:
+    def _within_train(self, found: Examined, values: Codes, train: Codes) -> None:
         """Decodability where values don't recur: the second half of each value's train windows told from the first halves."""
-        of_train = values[self.train]
+        of_train = values[train]
         sizes = np.bincount(of_train[of_train >= 0]) if (of_train >= 0).any() else np.zeros(0, dtype=np.intp)
         chosen = np.flatnonzero(sizes >= _MIN_WITHIN)
         if len(chosen) < 2:
             return
         chosen = np.sort(np.random.default_rng(self.seed).permutation(chosen)[:_MOST_WITHIN])
-        first = np.full(len(self.train), -1, dtype=np.intp)
+        first = np.full(len(train), -1, dtype=np.intp)
         second: list[int] = []
         for at, value in enumerate(chosen):
             rows = np.flatnonzero(of_train == value)
@@ -243,24 +275,36 @@ class _Parts:
         later = np.array(second)
         truth = np.searchsorted(chosen, of_train[later])
         learnt = first >= 0
-        guess = (
-            Discriminant(self.points[self.train[learnt]]).scores(first[learnt], len(chosen), self.points[self.train[later]]).argmax(axis=1)
-        )
+        guess = Discriminant(self.points[train[learnt]]).scores(first[learnt], len(chosen), self.points[train[later]]).argmax(axis=1)
         found.evidence |= {
             "nuisance_within_train": float(balanced((guess == truth).astype(np.float64), truth)[0]),
             "nuisance_chance": 1 / len(chosen),
-            "adjusted_mutual_information": _mutual(of_train, self.codes[self.train]),
+            "adjusted_mutual_information": _mutual(of_train, self.codes[train]),
         }
 
 
+def _votes(near: Codes, n_targets: int, of_train: Codes) -> Floats:
+    """The share of the train windows of each target that are among the neighbours, so that targets count alike."""
+    at, rank = np.nonzero(near >= 0)
+    votes = np.bincount(at * n_targets + near[at, rank], minlength=len(near) * n_targets).reshape(len(near), n_targets)
+    return votes / np.maximum(np.bincount(of_train[of_train >= 0], minlength=n_targets), 1)
+
+
 def _correct(found: list[Examined]) -> None:
-    """Holm's correction of the p of all nuisances that were tested."""
-    tested = sorted(((each.tie.p, at) for at, each in enumerate(found) if each.tie is not None))
-    running = 0.0
-    for rank, (p, at) in enumerate(tested):
-        running = max(running, min(1.0, p * (len(tested) - rank)))
-        found[at].p_holm = running
-        found[at].evidence["p_holm"] = running
+    """Holm's correction of the p of all nuisances that were tested, and of the least p that each could have had."""
+    tested = [(each, each.tie) for each in found if each.tie is not None]
+    p = [of.p for _, of in tested]
+    for at, (each, of) in enumerate(tested):
+        each.p_holm = each.evidence["p_holm"] = _holm(p)[at]
+        each.least_p_holm = _holm([*p[:at], min(of.p, of.least_p), *p[at + 1 :]])[at]
+
+
+def _holm(p: list[float]) -> list[float]:
+    adjusted, running = [0.0] * len(p), 0.0
+    for rank, at in enumerate(sorted(range(len(p)), key=lambda at: p[at])):
+        running = max(running, min(1.0, p[at] * (len(p) - rank)))
+        adjusted[at] = running
+    return adjusted
 
 
 def _scored(credit: Floats, codes: Codes, resampled: Resampled) -> dict[str, Any]:

@@ -14,6 +14,9 @@ are given one or the other, 1 where they are always told apart and 0 for a coin;
 data is not taken for too little difference. J is low for both classes where one of them is never told, though the other may be told always: so by J
 only the class is lost that has the smaller share of its own. Nothing is confused (fine) where the upper ends for all classes are below a fifth; between
 the two there are too few recordings to say. With fewer than 5 groups there is no interval.
+
+Of predictions of several folds (a column ``fold``), what is called background is chosen in each fold by its own order, since scores of several fits are on
+scales of their own; and the finding's subject says how many ``folds`` it is of.
 """
 
 from collections.abc import Sequence
@@ -81,7 +84,8 @@ def confusions(
     Parameters
     ----------
     predictions
-        One row a test window: window_id, group, labels, ``scores:NAME``, perhaps ``separation:NAME`` (`callspace.evaluation.judge`).
+        One row a test window: window_id, group, labels, ``scores:NAME``, perhaps ``separation:NAME`` (`callspace.evaluation.judge`), and
+        ``fold`` where they are of several.
     windows
         The windows table, which says where they are.
     labels, task
@@ -105,7 +109,10 @@ def confusions(
     readers.sort(key=lambda reader: order.index(reader) if reader in order else len(order))
     if not readers:
         return []
-    told = {reader: told_classes(predictions, reader, len(labels), task) for reader in readers}
+    folds = _folds(predictions)
+    if len(folds) > 1:
+        subject = (subject or {}) | {"folds": len(folds)}
+    told = {reader: _told_by_fold(predictions, folds, reader, len(labels), task) for reader in readers}
     main, *others = readers
     finding = _finding(main, told[main], codes, groups, names, predictions, windows, subject or {}, seed)
     if others:
@@ -113,6 +120,21 @@ def confusions(
             finding, evidence=finding.evidence | {"other_scores": {name: _in_short(told[name], codes, names) for name in others}}
         )
     return [finding]
+
+
+def _folds(predictions: pa.Table) -> list[Codes]:
+    """The rows of each fold; of one, where the predictions don't say."""
+    if "fold" not in predictions.column_names:
+        return [np.arange(predictions.num_rows)]
+    fold = np.array(predictions.column("fold").to_pylist())
+    return [np.flatnonzero(fold == one) for one in dict.fromkeys(fold.tolist())]
+
+
+def _told_by_fold(predictions: pa.Table, folds: Sequence[Codes], reader: str, n_labels: int, task: str) -> Codes:
+    told = np.full(predictions.num_rows, -1, dtype=np.intp)
+    for rows in folds:
+        told[rows] = told_classes(predictions.take(rows), reader, n_labels, task)
+    return told
 
 
 def told_classes(predictions: pa.Table, reader: str, n_labels: int, task: str) -> Codes:
@@ -237,6 +259,8 @@ def _finding(
 ) -> Finding:
     kept = np.flatnonzero((told >= 0) & (codes >= 0))
     who = _READERS.get(reader, f"The scores {reader!r}")
+    if folds := subject.get("folds"):
+        who += f" ({folds} folds together)"
     if len(np.unique(codes[kept])) < 2:
         sentence = f"{who}: confusions are not looked at, since fewer than two classes have scored test windows."
         return Finding("confusions", subject, "unmeasured", sentence, {"scores": reader})

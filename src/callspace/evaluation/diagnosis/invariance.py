@@ -2,21 +2,19 @@
 
 A sample of the test windows is embedded as it is and changed: quieter and louder, with white noise under it, shifted in time, with
 the zeros that batching adds, and in a window twice as long. How far that moves an embedding is told in the only unit that matters, the
-distances between windows: of one class, and of different ones; and by whether the label of its nearest neighbour among the other test
-windows, or of the nearest class centre of the train split, becomes another.
+distances between windows: of one class, and of different ones; and by whether the label of its nearest neighbour among the test
+windows of other recordings and groups, or of the nearest class centre of the train split, becomes another. (A window's neighbours in its own
+recording share its background, and its sound where windows overlap.) Background is a class like any other, and may be the neighbour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from callspace.adaptation.noise import coloured_noise, mix_at_snr
-from callspace.adaptation.perturbations import amplify, shift
-from callspace.embedding.frames import Frame, frames_of
+from callspace.evaluation.diagnosis.changed_windows import CHANGES, LONGER, PADDED, embedded, that_go_on
 from callspace.evaluation.diagnosis.finding import Finding
 from callspace.evaluation.labels import single_labels
 from callspace.metrics.bootstrap import MIN_GROUPS, group_weights
@@ -34,35 +32,20 @@ _CHECK = "invariance"
 SAMPLE = 64
 #: Windows that neighbours are looked for among, and centres are made of.
 _REFERENCE = 4_000
-_AT_ONCE = 16
 #: By contract the zeros that batching adds change nothing; the conformance suite asks for 1e-4 of the largest value.
 _SAME = 1e-3
 #: A stored embedding that is further than this from one made again is of another sound or another encoder.
 _REPRODUCED = 2e-2
 _REPLICATES = 1000
-_FADE_S = 0.005
 
-Change = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-
-#: What is done to a window's sound (float32[n], its rate, a generator), and the share of changed labels that a look begins from: a
-#: change of level or of place in the window says nothing of the animal; noise may hide it.
-CHANGES: dict[str, tuple[Change, float]] = {
-    "gain -12 dB": (lambda sound, rate, rng: amplify(sound, -12), 0.1),
-    "gain +12 dB": (lambda sound, rate, rng: amplify(sound, 12), 0.1),
-    "noise at 20 dB": (lambda sound, rate, rng: mix_at_snr(sound, coloured_noise(len(sound), 0, rng), 20), 0.25),
-    "noise at 10 dB": (lambda sound, rate, rng: mix_at_snr(sound, coloured_noise(len(sound), 0, rng), 10), 0.5),
-    "shift by 10 %": (lambda sound, rate, rng: shift(sound, len(sound) // 10, fade=round(_FADE_S * rate)), 0.1),
-    "shift by 25 %": (lambda sound, rate, rng: shift(sound, len(sound) // 4, fade=round(_FADE_S * rate)), 0.1),
-}
-_PADDED, _LONGER = "padding", "window twice as long"
 #: The share that a look begins from, of all that is judged. A longer window holds what sounds before and after it, as noise is other sound.
-LIMITS = {name: limit for name, (_, limit) in CHANGES.items()} | {_LONGER: 0.25}
+LIMITS = {name: limit for name, (_, limit) in CHANGES.items()} | {LONGER: 0.25}
 _REMEDIES = {
     "gain": "Bring all recordings to one level before embedding, or choose an encoder whose front end standardises each clip; tuning with augmentation (--augment) teaches it too.",
     "noise": "Tune with background mixed under the calls (--augment), or choose an encoder that moves less: this one will miss faint calls.",
     "shift": "Centre the windows on the calls (--windows events), let windows overlap more (--hop), or tune with augmentation (--augment).",
     "window": "Keep to one length of windows in training, test and use: embeddings of windows of other lengths do not compare.",
-    _PADDED: "The encoder breaks its contract: run `callspace models check NAME`, embed windows of one length only, and report it.",
+    PADDED: "The encoder breaks its contract: run `callspace models check NAME`, embed windows of one length only, and report it.",
 }
 
 
@@ -101,14 +84,21 @@ def invariance(
         Its evidence has for each change ``movement`` (the median distance moved over the median distance of two windows of one class),
         ``of_classes`` (over that of two windows of different classes), ``label_changed`` (the share of windows whose nearest
         neighbour's label becomes another: what the verdict follows, by `LIMITS`), ``lost`` (how much smaller the share whose nearest neighbour has their own label becomes, from
-        ``right`` before to the change's ``right``) and ``centre_changed``, each with a 95 % bootstrap interval over groups.
+        ``right`` before to the change's ``right``) and ``centre_changed``, each with a 95 % bootstrap interval over groups. The longer window
+        has ``windows`` and ``groups`` of its own, and is missing where the recordings of too few groups go on.
     """
     subject = dict(subject or {})
     labels = np.array(single_labels(dataset.windows["labels"].to_pylist(), dataset.labels, dataset.task), dtype=object)
     chosen = _sample(dataset, sample, np.random.default_rng([seed, 0x1A7]))
-    if len(chosen) < 2 or len({labels[row] for row in chosen}) < 2:
-        return _unmeasured(subject, "The test split has labelled windows of fewer than two classes: there are no labels that could change.")
-    moved = _embedded(dataset, encoder, chosen, seed, device, progress)
+    if len(chosen) < 2 or len({labels[row] for row in dataset.rows("test") if labels[row] is not None}) < 2:
+        return _unmeasured(subject, "The test split has windows of fewer than two classes: there are no labels that could change.")
+    place = _places(dataset)
+    chosen = [row for row in chosen if any(_apart(place[row], place[other]) for other in chosen)]
+    if len(chosen) < 2:
+        said = "All labelled windows of the test split are of one recording or group: there are no others that they could be compared with."
+        return _unmeasured(subject, said, "Add test recordings of more groups.")
+    widened = that_go_on(dataset, chosen)
+    moved = embedded(dataset, encoder, chosen, widened, seed, device, progress)
     plain = moved.pop("")
     if not all(np.isfinite(own).all() for own in (plain, *moved.values())):
         return _unmeasured(subject, "The encoder gave embeddings that are not finite for some of the changed windows.")
@@ -121,18 +111,26 @@ def invariance(
             "Run the same bench again into a new folder.",
             {"reproduced_within": off},
         )
-    reference = _Reference(dataset, stored, labels, chosen, plain, np.random.default_rng([seed, 0x2EF]))
-    groups = [group if group is not None else recording for group, recording in _groups(dataset, chosen)]
-    weights = group_weights(groups, _REPLICATES, seed) if len(set(groups)) >= MIN_GROUPS else None
-    changes = {name: reference.change(own, weights, len(set(groups))) for name, own in moved.items()}
-    padding = float(np.max(np.abs(moved[_PADDED] - plain).max(axis=1) / np.maximum(np.abs(plain).max(axis=1), 1e-12)))
+    reference = _Reference(dataset, stored, labels, chosen, plain, place, np.random.default_rng([seed, 0x2EF]))
+    groups = [place[row][0] for row in chosen]
+    n_groups = len(set(groups))
+    weights = group_weights(groups, _REPLICATES, seed) if n_groups >= MIN_GROUPS else None
+    whole = np.arange(len(chosen))
+    changes = {name: reference.change(own, whole, weights, n_groups) for name, own in moved.items() if name != LONGER}
+    of_widened = [groups[at] for at in widened]
+    if (n_widened := len(set(of_widened))) >= MIN_GROUPS:
+        own_weights = group_weights(of_widened, _REPLICATES, seed)
+        changes[LONGER] = reference.change(moved[LONGER], np.array(widened), own_weights, n_widened)
+        changes[LONGER] |= {"windows": len(widened), "groups": n_widened}
+    padding = float(np.max(np.abs(moved[PADDED] - plain).max(axis=1) / np.maximum(np.abs(plain).max(axis=1), 1e-12)))
     evidence = {
         "windows": len(chosen),
-        "groups": len(set(groups)),
+        "groups": n_groups,
+        "widened": len(widened),
         "within_class": reference.within,
         "between_classes": reference.between,
         "right": float(reference.right.mean()),
-        "right_ci": _ends(reference.right, weights, len(set(groups))),
+        "right_ci": _ends(reference.right, weights, n_groups),
         "right_by_chance": reference.by_chance,
         "padding_error": padding,
         "changes": changes,
@@ -147,24 +145,40 @@ def _judged(subject: dict[str, Any], evidence: dict[str, Any]) -> Finding:
             f"The zeros that batching adds change an embedding by up to {100 * padding:.1f} % of its largest value: what a window's embedding is "
             "depends on the other windows of its batch."
         )
-        return Finding(_CHECK, subject, "problem", sentence, evidence, _REMEDIES[_PADDED])
+        return Finding(_CHECK, subject, "problem", sentence, evidence, _REMEDIES[PADDED])
     if evidence["groups"] < MIN_GROUPS:
         sentence = "The sample comes of too few groups to tell chance from weakness."
         return Finding(_CHECK, subject, "unmeasured", sentence, evidence, "Add test recordings of more groups.")
-    judged = {name: changes[name] for name in LIMITS}
+    judged = {name: changes[name] for name in LIMITS if name in changes}
+    # Of windows that were not all widened, too few say nothing: no reason not to judge the other changes.
+    aside = LONGER not in judged or (evidence["widened"] < evidence["windows"] and _is_open(LONGER, judged[LONGER]))
+    if aside:
+        judged.pop(LONGER, None)
+    but = _not_widened(evidence) if aside else ""
     beyond = {name: own for name, own in judged.items() if own["label_changed_ci"] and own["label_changed_ci"][0] > LIMITS[name]}
     if beyond:
-        return _moved(subject, evidence, beyond)
-    open_ = [name for name, own in judged.items() if not own["label_changed_ci"] or own["label_changed_ci"][1] >= LIMITS[name]]
+        return _moved(subject, evidence, beyond, but)
+    open_ = [name for name, own in judged.items() if _is_open(name, own)]
     if open_:
-        sentence = f"The sample is too small to say whether the embedding holds still under {', '.join(open_)}."
+        sentence = f"The sample is too small to say whether the embedding holds still under {', '.join(open_)}.{but}"
         return Finding(_CHECK, subject, "unmeasured", sentence, evidence, "Add test recordings of more groups.")
     most = max(judged, key=lambda name: judged[name]["label_changed"])
-    sentence = f"The embedding holds still under what says nothing of the animal: at most, {_words(most, judged[most])}."
+    sentence = f"The embedding holds still under what says nothing of the animal: at most, {_words(most, judged[most])}.{but}"
     return Finding(_CHECK, subject, "fine", sentence, evidence)
 
 
-def _moved(subject: dict[str, Any], evidence: dict[str, Any], beyond: Mapping[str, Mapping[str, Any]]) -> Finding:
+def _is_open(name: str, own: Mapping[str, Any]) -> bool:
+    """Whether the share of changed labels may lie on either side of its limit."""
+    ends = own["label_changed_ci"]
+    return not ends or ends[0] <= LIMITS[name] <= ends[1]
+
+
+def _not_widened(evidence: Mapping[str, Any]) -> str:
+    few = f"only {evidence['widened']}" if evidence["widened"] else "none"
+    return f" Of a {LONGER} nothing is said: {few} of the {evidence['windows']} windows could be widened within their recordings."
+
+
+def _moved(subject: dict[str, Any], evidence: dict[str, Any], beyond: Mapping[str, Mapping[str, Any]], but: str) -> Finding:
     """Where surely more labels change than may: what moves the embedding, and whether that costs anything."""
     kinds = list(dict.fromkeys(name.split(" ")[0] for name in beyond))
     after = ", ".join(f"{name} ({_share(own['label_changed'], own['label_changed_ci'])})" for name, own in beyond.items())
@@ -176,18 +190,23 @@ def _moved(subject: dict[str, Any], evidence: dict[str, Any], beyond: Mapping[st
     right, by_chance = evidence["right"], evidence["right_by_chance"]
     if costly:
         worst = max(costly, key=lambda name: costly[name]["lost"])
+        after = costly[worst]["right"]
         sentence += (
-            f"; and it costs: with {worst}, {100 * costly[worst]['right']:.0f} % of the windows have a neighbour of their own label, and "
-            f"{100 * right:.0f} % without."
+            f"; and it costs: with {worst}, {100 * after:.0f} % of the windows have a neighbour of their own label, and "
+            f"{100 * (after + costly[worst]['lost']):.0f} % without."
         )
     elif evidence["right_ci"] is None or evidence["right_ci"][0] <= by_chance:
         sentence += (
-            f"; though nothing was there to lose: {100 * right:.0f} % of the windows have a neighbour of their own label, and by chance "
-            f"{100 * by_chance:.0f} % would."
+            f"; the windows are too few to tell whether there was anything to lose: a neighbour of their own label have "
+            f"{100 * right:.0f} %{_between(evidence['right_ci'])} of them, and by chance {100 * by_chance:.0f} % would."
         )
     else:
         sentence += "; whether that costs accuracy does not show in this sample."
-    return Finding(_CHECK, subject, "look", sentence, evidence, " ".join(_REMEDIES[kind] for kind in kinds))
+    return Finding(_CHECK, subject, "look", sentence + but, evidence, " ".join(_REMEDIES[kind] for kind in kinds))
+
+
+def _between(ends: Sequence[float] | None) -> str:
+    return f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f} %)" if ends else ""
 
 
 def _share(share: float, ends: Sequence[float] | None) -> str:
@@ -207,84 +226,42 @@ def _sample(dataset: Dataset, most: int, rng: np.random.Generator) -> list[int]:
     labels = dataset.windows["labels"].to_pylist()
     rows = [row for row in dataset.rows("test") if labels[row]]
     held: dict[str, list[int]] = {}
+    place = _places(dataset)
     for row in rng.permutation(rows).tolist() if rows else []:
-        group, recording = _groups(dataset, [row])[0]
-        held.setdefault(recording if group is None else group, []).append(row)
+        held.setdefault(place[row][0], []).append(row)
     turns = [own[turn] for turn in range(max(map(len, held.values()), default=0)) for own in held.values() if turn < len(own)]
     return sorted(turns[:most])
 
 
-def _groups(dataset: Dataset, rows: Sequence[int]) -> list[tuple[str | None, str]]:
-    picked = dataset.windows.select(["group", "recording"]).take(list(rows))
-    return list(zip(picked["group"].to_pylist(), picked["recording"].to_pylist(), strict=True))
+def _places(dataset: Dataset) -> list[tuple[str, str]]:
+    """Group (the recording where there is none) and recording of each window."""
+    pairs = zip(dataset.windows["group"].to_pylist(), dataset.windows["recording"].to_pylist(), strict=True)
+    return [(recording if group is None else group, recording) for group, recording in pairs]
 
 
-def _embedded(
-    dataset: Dataset, encoder: Encoder, rows: Sequence[int], seed: int, device: str | None, progress: Progress
-) -> dict[str, np.ndarray]:
-    """float64[rows, d] for each change and, under "", for no change; a row of several frames is the mean of their embeddings."""
-    from callspace.embedding.pipeline import choose_device, read_ahead
-
-    where = choose_device(device)
-    encoder.bind(dataset.sample_rate_hz)
-    encoder.to(where).eval()
-    frames = list(frames_of(dataset, rows))
-    longer = [
-        replace(frame, onset_s=frame.onset_s - half, offset_s=frame.offset_s + half) for frame in frames if (half := _half(frame)) >= 0
-    ]
-    batches = [frames[start : start + _AT_ONCE] for start in range(0, len(frames), _AT_ONCE)]
-    wide = [longer[start : start + _AT_ONCE] for start in range(0, len(longer), _AT_ONCE)]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in ("", *CHANGES, _PADDED, _LONGER)}
-    rng = np.random.default_rng([seed, 0x7015E])
-    with progress.task(f"changing windows for {encoder.spec.name}", len(frames)) as advance:
-        for (batch, sounds), (_, wider) in zip(
-            read_ahead(dataset, batches, encoder.sample_rate_hz), read_ahead(dataset, wide, encoder.sample_rate_hz), strict=True
-        ):
-            found[""].append(_run(encoder, sounds, where))
-            for name, (change, _) in CHANGES.items():
-                found[name].append(_run(encoder, [change(sound, encoder.sample_rate_hz, rng) for sound in sounds], where))
-            found[_PADDED].append(_run(encoder, sounds, where, padded=True))
-            found[_LONGER].append(_run(encoder, wider, where))
-            advance(len(batch))
-    place = {row: number for number, row in enumerate(rows)}
-    owner = np.array([place[frame.row] for frame in frames])
-    return {name: _means(np.concatenate(parts), owner, len(rows)) for name, parts in found.items()}
-
-
-def _half(frame: Frame) -> float:
-    return (frame.offset_s - frame.onset_s) / 2
-
-
-def _run(encoder: Encoder, sounds: Sequence[np.ndarray], where: Any, *, padded: bool = False) -> np.ndarray:
-    """Embeddings of waveforms as one batch; `padded`: as if a batch-mate were half as long again."""
-    import torch
-
-    from callspace.embedding.pipeline import pad_batch
-
-    waveforms, lengths = pad_batch(sounds, where)
-    if padded:
-        waveforms = torch.nn.functional.pad(waveforms, (0, max(1, waveforms.shape[1] // 2)))
-    with torch.inference_mode():
-        return encoder(waveforms, lengths).cpu().double().numpy()  # type: ignore[no-any-return]
-
-
-def _means(vectors: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
-    sums = np.zeros((count, vectors.shape[1]))
-    np.add.at(sums, owner, vectors)
-    return sums / np.bincount(owner, minlength=count)[:, None]
+def _apart(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two windows are of different groups and of different recordings."""
+    return one[0] != other[0] and one[1] != other[1]
 
 
 class _Reference:
-    """What the sample is compared with: the other test windows, and the centres of the classes of train."""
+    """What the sample is compared with: the test windows of other recordings and groups, and the centres of the classes of train."""
 
     def __init__(
-        self, dataset: Dataset, stored: np.ndarray, labels: np.ndarray, chosen: list[int], plain: np.ndarray, rng: np.random.Generator
+        self,
+        dataset: Dataset,
+        stored: np.ndarray,
+        labels: np.ndarray,
+        chosen: list[int],
+        plain: np.ndarray,
+        place: Sequence[tuple[str, str]],
+        rng: np.random.Generator,
     ) -> None:
         test = np.array([row for row in dataset.rows("test") if labels[row] is not None])
         if len(test) > _REFERENCE:
             test = np.union1d(np.sort(rng.choice(test, _REFERENCE, replace=False)), chosen)
         self.around, self.around_labels = stored[test], labels[test]
-        self.own = np.searchsorted(test, chosen)
+        self.apart = apart = np.array([[_apart(place[row], place[other]) for other in test] for row in chosen])
         self.labels = labels[chosen]
         names = sorted({label for label in labels[dataset.rows("train")] if label is not None})
         train = np.array(dataset.rows("train"), dtype=np.int64)
@@ -292,29 +269,26 @@ class _Reference:
         self.plain = plain
         distances = _distances(plain, self.around)
         alike = self.labels[:, None] == self.around_labels[None, :]
-        itself = np.zeros_like(alike)
-        itself[np.arange(len(chosen)), self.own] = True
-        self.by_chance = float((alike & ~itself).sum(axis=1).mean() / max(1, len(test) - 1))
-        self.within = _median(distances[alike & ~itself])
-        self.between = _median(distances[~alike])
-        self.nearest = self._nearest(plain)
+        self.by_chance = float(((alike & apart).sum(axis=1) / apart.sum(axis=1)).mean())
+        self.within = _median(distances[alike & apart])
+        self.between = _median(distances[~alike & apart])
+        self.nearest = self._nearest(plain, np.arange(len(chosen)))
         self.right = self.nearest == self.labels
         self.centre = None if self.centres is None else _distances(plain, self.centres).argmin(axis=1)
 
-    def _nearest(self, vectors: np.ndarray) -> np.ndarray:
-        """The label of the nearest other test window."""
-        distances = _distances(vectors, self.around)
-        distances[np.arange(len(vectors)), self.own] = np.inf
+    def _nearest(self, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The label of the nearest test window of another recording and group; `vectors` are of these rows of the sample."""
+        distances = np.where(self.apart[rows], _distances(vectors, self.around), np.inf)
         return self.around_labels[distances.argmin(axis=1)]  # type: ignore[no-any-return]
 
-    def change(self, vectors: np.ndarray, weights: np.ndarray | None, n_groups: int) -> dict[str, Any]:
-        """How far, and how many labels."""
-        far = float(np.median(np.linalg.norm(vectors - self.plain, axis=1)))
-        nearest = self._nearest(vectors)
-        right = nearest == self.labels
-        changed: dict[str, np.ndarray] = {"label_changed": nearest != self.nearest, "lost": self.right.astype(float) - right}
-        if self.centres is not None:
-            changed["centre_changed"] = _distances(vectors, self.centres).argmin(axis=1) != self.centre
+    def change(self, vectors: np.ndarray, rows: np.ndarray, weights: np.ndarray | None, n_groups: int) -> dict[str, Any]:
+        """How far, and how many labels; `vectors` are of these rows of the sample."""
+        far = float(np.median(np.linalg.norm(vectors - self.plain[rows], axis=1)))
+        nearest = self._nearest(vectors, rows)
+        right = nearest == self.labels[rows]
+        changed: dict[str, np.ndarray] = {"label_changed": nearest != self.nearest[rows], "lost": self.right[rows].astype(float) - right}
+        if self.centres is not None and self.centre is not None:
+            changed["centre_changed"] = _distances(vectors, self.centres).argmin(axis=1) != self.centre[rows]
         shares: dict[str, Any] = {}
         for name, own in changed.items():
             shares[name] = float(own.mean())

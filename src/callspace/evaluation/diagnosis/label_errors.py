@@ -13,8 +13,12 @@ so that the windows that would be suspected, summed with q, are what overlap exp
 label error pulls at it: its temperature is fitted together with a rate of labels drawn at random. It is a problem only when the suspects
 are, beyond one and a half times that number, more than a two-hundredth of the windows, at the lower end of a 99 % interval over groups; and
 only where classes can be told at all, three tenths of the way from chance to 1: with less, a recording that sounds odd is taken for many errors.
+
+A class whose windows are all of one group can't be judged by other groups: it is named, with the reason. Below ten groups no label is called wrong.
+The most typical and the most misplaced windows are listed of each class all the same (`label_examples`).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +31,7 @@ from callspace.errors import CallspaceError
 from callspace.evaluation.diagnosis.classes import balanced, class_codes, groups_of
 from callspace.evaluation.diagnosis.discriminant import Discriminant, compact
 from callspace.evaluation.diagnosis.finding import Finding
+from callspace.evaluation.diagnosis.label_examples import Example, listed, of_class, of_class_alone
 from callspace.metrics.bootstrap import group_weights
 from callspace.metrics.neighbours import k_nearest
 from callspace.metrics.weights import Floats
@@ -40,7 +45,7 @@ _MOST = 20_000
 _MIN_GROUPS = 10
 _UNLIKELY, _MOST_NEIGHBOURS, _FEW_NEIGHBOURS = 0.1, 0.5, 0.2
 _MARGIN, _RATE, _TOLD = 1.5, 0.005, 0.3
-_SHOWN, _SHOWN_SUSPECTS = 3, 50
+_SHOWN_SUSPECTS, _NAMED = 50, 8
 
 Codes = NDArray[np.intp]
 
@@ -106,17 +111,29 @@ def label_errors(
         )
     names, codes = class_codes(windows, labels, task)
     groups = groups_of(windows)
-    rows = _judgeable(codes, groups, seed)
-    n_groups, n_classes = len(np.unique(groups[rows])), len(np.unique(codes[rows]))
-    if n_classes < 2 or n_groups < _MIN_GROUPS:
-        reason = (
-            f"{n_groups} groups of windows is fewer than {_MIN_GROUPS}"
-            if n_classes >= 2
-            else "fewer than two classes have windows in two groups or more"
-        )
-        return Finding("label_errors", subject, "unmeasured", f"Label errors are not looked for: {reason}.", {"groups": n_groups})
-    judged = judge_labels(compact(vectors, seed)[rows], codes[rows], groups[rows], len(names), seed=seed)
-    return _finding(judged, rows, codes[rows], groups[rows], windows, names, subject, seed)
+    points, rows = compact(vectors, seed), _judgeable(codes, groups, seed)
+    spread, n_groups = np.unique(codes[rows]), len(np.unique(groups[rows]))
+    judged = judge_labels(points[rows], codes[rows], groups[rows], len(names), seed=seed) if len(spread) >= 2 else None
+    examples: list[Example] = []
+    for code in np.unique(codes[codes >= 0]):
+        own = rows[codes[rows] == code]
+        if judged is not None and len(own):
+            examples += of_class(names[code], own, judged.confidence[codes[rows] == code])
+        else:
+            own = np.flatnonzero(codes == code)
+            examples += of_class_alone(names[code], own, points[own])
+    of_class_names = [names[code] for code in codes]
+    if judged is not None and n_groups >= _MIN_GROUPS:
+        found = _Found(judged, codes[rows], groups[rows], names, _not_judged(codes, groups, spread, names), seed)
+        suspects = [("suspect", int(rows[at]), said, float(judged.confidence[at])) for at, said in found.suspects()]
+        return found.finding(subject, listed([*suspects, *examples], windows, of_class_names))
+    reason = f"{n_groups} groups of windows is fewer than {_MIN_GROUPS}"
+    if judged is None:
+        reason = "fewer than two classes have windows in two groups or more"
+    not_judged = dict.fromkeys((names[code] for code in spread), reason) | _not_judged(codes, groups, spread, names)
+    also = "; the most typical and the most misplaced windows of each class are listed all the same" if examples else ""
+    sentence, evidence = f"Label errors are not looked for: {reason}{also}.", {"groups": n_groups, "not_judged": not_judged}
+    return Finding("label_errors", subject, "unmeasured", sentence, evidence, "", listed(examples, windows, of_class_names))
 
 
 def judge_labels(points: Floats, codes: Codes, groups: NDArray, n_classes: int, *, seed: int = 0) -> Judged:
@@ -167,14 +184,24 @@ def _judgeable(codes: Codes, groups: NDArray, seed: int) -> Codes:
     return rows if len(rows) <= _MOST else np.sort(np.random.default_rng(seed).choice(rows, _MOST, replace=False))
 
 
+def _not_judged(codes: Codes, groups: NDArray, judged: Codes, names: list[str]) -> dict[str, str]:
+    """Of each class that is not among those judged, why."""
+    reasons = ("no window of this class alone", "all windows of one group")
+    n_groups = {code: len(np.unique(groups[codes == code])) for code in range(len(names)) if code not in judged}
+    return {names[code]: reasons[n] if n < 2 else f"too rare to be in the sample of {_MOST:,} windows" for code, n in n_groups.items()}
+
+
 def _out_of_sample(points: Floats, codes: Codes, groups: NDArray, n_classes: int, seed: int) -> Floats:
     """Each window's discriminants from a fit without its fold's groups; a class that a fit does not know is far below the others."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # With fewer windows of a class than folds, scikit-learn warns; classes are only spread as evenly as can be.
     answer = np.empty((len(points), n_classes))
     folds = StratifiedGroupKFold(min(FOLDS, len(np.unique(groups))), shuffle=True, random_state=seed)
-    for known, asked in folds.split(points, np.zeros_like(codes) if np.bincount(codes).max() < FOLDS else codes, groups):
+    with warnings.catch_warnings():
+        # Classes of fewer windows than folds are spread as evenly as can be; scikit-learn warns of them.
+        warnings.filterwarnings("ignore", "The least populated class")
+        parts = list(folds.split(points, np.zeros_like(codes) if np.bincount(codes).max() < FOLDS else codes, groups))
+    for known, asked in parts:
         answer[asked] = Discriminant(points[known]).scores(codes[known], n_classes, points[asked])
     lowest = np.where(np.isfinite(answer), answer, np.inf).min(axis=1, keepdims=True)
     return np.where(np.isfinite(answer), answer, lowest - 10.0)
@@ -205,70 +232,82 @@ def _softmax(logits: Floats) -> Floats:
     return softmax(logits, axis=1)
 
 
-def _finding(
-    judged: Judged, rows: Codes, codes: Codes, groups: NDArray, windows: pa.Table, names: list[str], subject: dict[str, Any], seed: int
-) -> Finding:
-    n = len(rows)
-    suspects = np.flatnonzero(judged.suspected >= 0)
-    flagged = (judged.suspected >= 0).astype(np.float64)
-    weights = group_weights(groups.tolist(), REPLICATES, seed).astype(np.float64)
-    sizes = weights.sum(axis=1)
-    share = np.quantile(weights @ flagged / sizes, [0.005, 0.995]).tolist()
-    beyond = float(np.quantile(weights @ (flagged - judged.explained) / sizes, 0.005))
-    far_beyond = float(np.quantile(weights @ (flagged - _MARGIN * judged.explained) / sizes, 0.005))
-    evidence: dict[str, Any] = {
-        "suspected": len(suspects),
-        "share": {"value": len(suspects) / n, "interval": share},
-        "explained_by_overlap": float(judged.explained.sum()),
-        "classes_told": judged.told,
-        "fitted_error_rate": judged.error_rate,
-        "groups_with_suspects": len(np.unique(groups[suspects])),
-        "windows": n,
-        "by_class": _by_class(judged, codes, names),
-    }
-    counted = f"{len(suspects)} of {n} windows sound like another class than their label says; overlap of the classes explains {judged.explained.sum():.0f}"
-    listed = _examples(judged, rows, codes, windows, names)
-    chance = 1 / len(np.unique(codes))
-    if far_beyond > _RATE and (judged.told - chance) / (1 - chance) > _TOLD and evidence["groups_with_suspects"] >= 3:
-        pairs = _pairs(judged, codes, names)
-        remedy = "Listen to the windows listed here, correct their labels, and judge again; until then all scores are a little too low."
-        return Finding("label_errors", subject, "problem", f"{counted}: likely label errors, mostly {pairs}.", evidence, remedy, listed)
-    if beyond > 0 and len(suspects) >= 3:
-        return Finding("label_errors", subject, "look", f"{counted}.", evidence, "Listen to the windows listed here.", listed)
-    return Finding("label_errors", subject, "fine", f"{counted}: no more than right labels would show.", evidence, "", listed)
+@dataclass(frozen=True)
+class _Found:
+    """The judged windows: classes int[n] and groups, and the classes that could not be judged, with why."""
 
+    judged: Judged
+    codes: Codes
+    groups: NDArray
+    names: list[str]
+    not_judged: dict[str, str]
+    seed: int
 
-def _by_class(judged: Judged, codes: Codes, names: list[str]) -> dict[str, Any]:
-    return {
-        names[code]: {
-            "windows": int((codes == code).sum()),
-            "suspected": int((judged.suspected[codes == code] >= 0).sum()),
-            "self_confidence": float(judged.confidence[codes == code].mean()),
+    def finding(self, subject: dict[str, Any], listed_windows: list[dict[str, Any]]) -> Finding:
+        """The verdict: suspects against what overlap explains."""
+        judged, n = self.judged, len(self.codes)
+        flagged = (judged.suspected >= 0).astype(np.float64)
+        suspects = np.flatnonzero(flagged)
+        weights = group_weights(self.groups.tolist(), REPLICATES, self.seed).astype(np.float64)
+        sizes = weights.sum(axis=1)
+        share = np.quantile(weights @ flagged / sizes, [0.005, 0.995]).tolist()
+        beyond = float(np.quantile(weights @ (flagged - judged.explained) / sizes, 0.005))
+        far_beyond = float(np.quantile(weights @ (flagged - _MARGIN * judged.explained) / sizes, 0.005))
+        in_groups = len(np.unique(self.groups[suspects]))
+        evidence: dict[str, Any] = {
+            "suspected": len(suspects),
+            "share": {"value": len(suspects) / n, "interval": share},
+            "explained_by_overlap": float(judged.explained.sum()),
+            "classes_told": judged.told,
+            "fitted_error_rate": judged.error_rate,
+            "groups_with_suspects": in_groups,
+            "windows": n,
+            "by_class": self._by_class(),
+            "not_judged": self.not_judged,
         }
-        for code in np.unique(codes)
-    }
+        counted = (
+            f"{len(suspects)} of {n} windows sound like another class than their label says; overlap of the classes explains "
+            f"{judged.explained.sum():.0f}"
+        )
+        chance, left_out = 1 / len(np.unique(self.codes)), self._left_out()
+        if far_beyond > _RATE and (judged.told - chance) / (1 - chance) > _TOLD and in_groups >= 3:
+            sentence = f"{counted}: likely label errors, mostly {self._pairs()}.{left_out}"
+            remedy = "Listen to the windows listed here, correct their labels, and judge again; until then all scores are a little too low."
+            return Finding("label_errors", subject, "problem", sentence, evidence, remedy, listed_windows)
+        if beyond > 0 and len(suspects) >= 3:
+            remedy = "Listen to the windows listed here."
+            return Finding("label_errors", subject, "look", f"{counted}.{left_out}", evidence, remedy, listed_windows)
+        sentence = f"{counted}: no more than right labels would show.{left_out}"
+        return Finding("label_errors", subject, "fine", sentence, evidence, "", listed_windows)
 
+    def suspects(self) -> list[tuple[int, str]]:
+        """The suspected windows, the least confident first, and what is said of each."""
+        suspects = np.flatnonzero(self.judged.suspected >= 0)
+        suspects = suspects[np.argsort(self.judged.confidence[suspects], kind="stable")][:_SHOWN_SUSPECTS]
+        return [(int(at), f"label likely wrong: sounds like {self.names[self.judged.suspected[at]]}") for at in suspects]
 
-def _pairs(judged: Judged, codes: Codes, names: list[str]) -> str:
-    """The commonest pairs of given and suspected label, in words."""
-    wrong = judged.suspected >= 0
-    pairs, counts = np.unique(np.stack([codes[wrong], judged.suspected[wrong]]), axis=1, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:3]
-    return ", ".join(f"{names[pairs[0, at]]} that sounds like {names[pairs[1, at]]} ({counts[at]})" for at in order)
+    def _by_class(self) -> dict[str, Any]:
+        return {
+            self.names[code]: {
+                "windows": int((self.codes == code).sum()),
+                "suspected": int((self.judged.suspected[self.codes == code] >= 0).sum()),
+                "self_confidence": float(self.judged.confidence[self.codes == code].mean()),
+            }
+            for code in np.unique(self.codes)
+        }
 
+    def _pairs(self) -> str:
+        """The commonest pairs of given and suspected label, in words."""
+        wrong = self.judged.suspected >= 0
+        pairs, counts = np.unique(np.stack([self.codes[wrong], self.judged.suspected[wrong]]), axis=1, return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:3]
+        return ", ".join(f"{self.names[pairs[0, at]]} that sounds like {self.names[pairs[1, at]]} ({counts[at]})" for at in order)
 
-def _examples(judged: Judged, rows: Codes, codes: Codes, windows: pa.Table, names: list[str]) -> list[dict[str, Any]]:
-    """The suspects, the least confident first; then of each class the most misplaced and the most typical windows."""
-    suspects = np.flatnonzero(judged.suspected >= 0)
-    suspects = suspects[np.argsort(judged.confidence[suspects], kind="stable")][:_SHOWN_SUSPECTS]
-    chosen = [("suspect", int(at), f"label likely wrong: sounds like {names[judged.suspected[at]]}") for at in suspects]
-    for code in np.unique(codes):
-        members = np.flatnonzero(codes == code)
-        order = members[np.argsort(judged.confidence[members], kind="stable")]
-        chosen += [("misplaced", int(at), f"among the least like {names[code]}") for at in order[:_SHOWN]]
-        chosen += [("typical", int(at), f"among the most like {names[code]}") for at in order[::-1][:_SHOWN]]
-    table = windows.select(["window_id", "recording", "onset_s", "offset_s"]).take(rows[[at for _, at, _ in chosen]]).to_pylist()
-    return [
-        one | {"label": names[codes[at]], "kind": kind, "said": said, "self_confidence": float(judged.confidence[at])}
-        for one, (kind, at, said) in zip(table, chosen, strict=True)
-    ]
+    def _left_out(self) -> str:
+        """A sentence that names the classes that could not be judged, those of one reason together."""
+        parts = []
+        for reason in dict.fromkeys(self.not_judged.values()):
+            of = [name for name, why in self.not_judged.items() if why == reason]
+            more = f" and {len(of) - _NAMED} more" if len(of) > _NAMED else ""
+            parts.append(f"{', '.join(of[:_NAMED])}{more} ({reason})")
+        return f" Not judged: {'; '.join(parts)}." if parts else ""

@@ -9,7 +9,6 @@ Numbers are cut into eight parts of equal size at the quantiles of the train spl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from callspace.datasets.audit.columns import PLACE_LIKE, carried_columns
 from callspace.datasets.recorders import describe_name
 from callspace.errors import CallspaceError
+from callspace.evaluation.diagnosis.days import days_of
 
 __all__ = ["Coded", "Nuisances", "coded", "nuisances_of"]
 
@@ -64,7 +64,7 @@ def nuisances_of(windows: pa.Table, recordings: pa.Table | None = None, **measur
     for column, kind in carried:
         if kind in PLACE_LIKE:
             values = windows.column(column).to_pylist()
-            found[column] = [_day(value) for value in values] if kind == "date" else values
+            found[column] = days_of(values) if kind == "date" else values
     for name in ("site", "recorder", "date"):
         if name not in {kind for _, kind in carried}:
             found |= _from_names(of_windows, name)
@@ -108,16 +108,6 @@ def _parts(numbers: NDArray[np.float64], in_train: NDArray[np.bool_]) -> Coded:
 
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _day(value: Any) -> Any:
-    """A date as the number of its day, where it can be read; else as it is."""
-    if hasattr(value, "toordinal"):
-        return value.toordinal()
-    try:
-        return date.fromisoformat(str(value)[:10]).toordinal()
-    except ValueError:
-        return value
 
 
 def _from_names(recordings: Sequence[str], what: str) -> Nuisances:

@@ -157,18 +157,18 @@ DATASETS: dict[str, Origin] = {
     "hf:Loie/VGGSound": Origin((VGGSOUND,), "its card"),
     "hf:ashraq/esc50": _ESC50,
 }
-#: What a dataset's name may say.
+#: What a dataset's name may say, an underscore in it read as a space.
 _NAMES: tuple[tuple[str, str], ...] = (
     (r"\bwatkins\b", WATKINS),
-    (r"birdsong-recognition|cornell[ _-]birdcall|xeno[ _-]?canto|\bbirdclef|\bbirdset\b", XENO_CANTO),
-    (r"inaturalist|\binat[ _-]?sounds?\b", INATURALIST),
-    (r"animal[ _-]sound[ _-]archive|tierstimmenarchiv", ANIMAL_SOUND_ARCHIVE),
+    (r"birdsong[ -]recognition|cornell[ -]birdcall|xeno[ -]?canto|\bbirdclef|\bbirdset\b", XENO_CANTO),
+    (r"inaturalist|\binat[ -]?sounds?\b", INATURALIST),
+    (r"animal[ -]sound[ -]archive|tierstimmenarchiv", ANIMAL_SOUND_ARCHIVE),
     (r"\bmacaulay\b", MACAULAY),
-    (r"\besc[ _-]?(50|10)\b|\bfsd50k\b|freesound|urbansound", FREESOUND),
+    (r"\besc[ -]?(50|10)\b|\bfsd50k\b|freesound|urbansound", FREESOUND),
     (r"\baudioset\b|\baudiocaps\b", AUDIOSET),
     (r"\bvggsound\b", VGGSOUND),
     (r"\blibrispeech\b", LIBRISPEECH),
-    (r"\blibri-?light\b", LIBRI_LIGHT),
+    (r"\blibri[ -]?light\b", LIBRI_LIGHT),
 )
 _BUILT_IN = "built-in"
 
@@ -212,7 +212,7 @@ def origin_of_dataset(name: str, source: str = "") -> Origin:
                 return known
             if published.startswith("beans/"):
                 return Origin(())
-    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1].removeprefix("hf:").casefold()
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1].removeprefix("hf:").casefold().replace("_", " ")
     archives = tuple(dict.fromkeys(archive for pattern, archive in _NAMES if re.search(pattern, last)))
     return Origin(archives, by_name=bool(archives))
 

@@ -2,11 +2,13 @@
 
 A clean embedding is a Gaussian mixture: a centre a class, a random shift a recording that has nothing to do with the label, noise a window.
 Sites, dates, devices and levels are dealt to recordings at random. What varies from seed to seed: clips of one label or soundscapes with
-background (with a mixture of species of each recording's own), dimensions, classes and their frequencies, the tails of the noise, how far apart they are, how large the shift of recordings is, how long recordings are.
-A clean one may have an ``unlearnable`` class: nothing in the sound goes with its label, so that it is lost, and no other class is.
+background (with a mixture of species of each recording's own; a call makes its window 5 to 25 dB louder, which half of them hear), dimensions, classes and their frequencies, the tails of the noise, how far apart they are, how large the shift of recordings is, how long recordings are.
+A clean one may have an ``unlearnable`` class: nothing in the sound goes with its label, so that it is lost, and no other class is. And it may have ``many``
+classes: a hundred, far apart in 16 dimensions.
 Each of `TROUBLES` is one thing added to it:
 
-- ``confound``: sites go with labels (three recordings of four) and are heard in the embedding; ``level``: so does the level of each window.
+- ``confound``: sites go with labels (three recordings of four) and are heard in the embedding better than the animals; ``level``: so does the level of
+  each window with a call.
 - ``label errors``: 5 % of the labels are another one. ``collapse``: one direction is left. ``constant``: none but rounding is.
 - ``hubs``: one window in a hundred has the mean of all as its embedding, among classes that are close together.
 - ``lost class``: the two commonest classes sound the same (it takes some hundred recordings to be sure of it).
@@ -39,6 +41,7 @@ TROUBLES = {
 }
 _SITES, _DAYS = 8, 90
 _NEIGHBOURS = 10
+_MANY_CLASSES, _MANY_DIMENSIONS = 100, 16
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ class Planted:
 
 
 def plant(
-    seed: int, trouble: str | None = None, *, n_recordings: int = 80, separation: float | None = None, unlearnable: bool = False
+    seed: int,
+    trouble: str | None = None,
+    *,
+    n_recordings: int = 80,
+    separation: float | None = None,
+    unlearnable: bool = False,
+    many: bool = False,
 ) -> Planted:
     """A clean embedding, or one with a trouble.
 
@@ -73,12 +82,16 @@ def plant(
         Standard deviation of the classes' centres, where that of the windows is 1; between 0.5 and 1.2 when not given.
     unlearnable
         The windows of the first class sound like those of the other species, each like one by chance.
+    many
+        A hundred classes in 16 dimensions, three standard deviations apart unless `separation` says otherwise.
     """
     rng = np.random.default_rng(seed)
     d, n_classes = int(rng.choice([16, 32, 64, 128])), int(rng.integers(3, 9))
     if trouble == "hubs":
         d = max(d, 64)  # in few dimensions the middle is no one's neighbour more than elsewhere
     spread = float(rng.uniform(0.5, 1.2)) * np.sqrt(32 / d) if separation is None else separation
+    if many:
+        d, n_classes, spread = _MANY_DIMENSIONS, _MANY_CLASSES, 3.0 if separation is None else separation
     shift = float(rng.uniform(0.2, 0.8)) * np.sqrt(32 / d)
     soundscapes = bool(rng.random() < 0.5)
     recording = np.repeat(np.arange(n_recordings), rng.integers(6, 20, n_recordings))
@@ -94,6 +107,10 @@ def plant(
     noise = rng.standard_normal((n, d)) if rng.random() < 0.5 else rng.standard_t(5, (n, d)) * np.sqrt(0.6)
     site, level = rng.integers(0, _SITES, n_recordings), rng.normal(-30, 5, n_recordings)[recording] + rng.normal(0, 2, n)
     centres = spread * rng.standard_normal((n_classes, d))
+    if trouble in ("confound", "level"):
+        centres *= 0.2  # what tells the label is the nuisance: where the animals tell it as well, there is no trouble
+    has_call = classes < n_classes - soundscapes
+    level, heard_level = _with_calls(level, has_call, seed) if soundscapes else (level, 0.0)
     if trouble == "lost class":
         # The two commonest, so that test has enough of both to say so.
         first, second = np.argsort(-frequencies)[:2]
@@ -102,6 +119,9 @@ def plant(
         centres *= 0.2
     heard = _without_sound(classes, n_classes, soundscapes, seed) if unlearnable else classes
     vectors = centres[heard] + shift * rng.standard_normal((n_recordings, d))[recording] + noise
+    if trouble == "level":
+        level, heard_level = level + np.where(has_call, 8.0 * (classes - n_classes / 2), 0.0), 0.25
+    vectors[:, : max(d // 8, 1)] += heard_level * (level[:, None] + 30)
     if trouble == "confound":
         typical = np.array([np.bincount(classes[recording == at], minlength=n_classes).argmax() for at in range(n_recordings)])
         site = np.where(rng.random(n_recordings) < 0.75, typical % _SITES, site)
@@ -111,16 +131,7 @@ def plant(
             classes = np.where(own, (site % n_classes)[recording], classes)
             vectors = centres[classes] + shift * rng.standard_normal((n_recordings, d))[recording] + noise
         vectors += 1.5 * spread * rng.standard_normal((_SITES, d))[site[recording]]
-    if trouble == "level":
-        level = level + 8.0 * (classes - n_classes / 2)
-        vectors[:, : max(d // 8, 1)] += level[:, None] / 4
-    if trouble == "collapse":
-        vectors = vectors[:, :1] * rng.standard_normal(d) + 1e-3 * rng.standard_normal((n, d))
-    if trouble == "constant":
-        vectors = (100.0 + 1e-5 * vectors).astype(np.float32).astype(np.float64)
-    if trouble == "hubs":
-        few = rng.choice(n, max(n // 100, 1), replace=False)
-        vectors[few] = vectors.mean(axis=0) + 0.05 * rng.standard_normal((len(few), d))
+    vectors = _spoiled(vectors, trouble, rng)
     wrong = np.zeros(0, dtype=np.intp)
     if trouble == "label errors":
         wrong = np.flatnonzero(rng.random(n) < 0.05)
@@ -128,6 +139,27 @@ def plant(
         classes[wrong] = (classes[wrong] + rng.integers(1, n_classes, len(wrong))) % n_classes
     planted = _tables(rng, vectors, classes, recording, site, level, n_classes, soundscapes, wrong)
     return replace(planted, unlearnable=planted.labels[0]) if unlearnable else planted
+
+
+def _with_calls(level: Floats, has_call: NDArray, seed: int) -> tuple[Floats, float]:
+    """The level of windows to which calls add their own, and how much of it the embedding hears, a decibel."""
+    rng = np.random.default_rng([seed, 2])
+    call = level + rng.uniform(5, 25, len(level))
+    louder = 10 * np.log10(10 ** (level / 10) + 10 ** (call / 10))
+    return np.where(has_call, louder, level), 0.125 * float(rng.random() < 0.5)
+
+
+def _spoiled(vectors: Floats, trouble: str | None, rng: np.random.Generator) -> Floats:
+    """The embedding with what is wrong with its geometry."""
+    n, d = vectors.shape
+    if trouble == "collapse":
+        return vectors[:, :1] * rng.standard_normal(d) + 1e-3 * rng.standard_normal((n, d))
+    if trouble == "constant":
+        return (100.0 + 1e-5 * vectors).astype(np.float32).astype(np.float64)
+    if trouble == "hubs":
+        few = rng.choice(n, max(n // 100, 1), replace=False)
+        vectors[few] = vectors.mean(axis=0) + 0.05 * rng.standard_normal((len(few), d))
+    return vectors
 
 
 def _without_sound(classes: NDArray, n_classes: int, soundscapes: bool, seed: int) -> NDArray:

@@ -52,7 +52,8 @@ def kappa(told: Codes, truth: Codes, strata: Codes, n_classes: int, rows: NDArra
     return ratio(((agreed - by_chance) * counts).sum(axis=1), ((sizes - by_chance) * counts).sum(axis=1))
 
 
-def comparable(truth: Codes, strata: Codes) -> int:
-    """How many strata have windows of two true classes or more."""
+def comparable(truth: Codes, strata: Codes) -> Codes:
+    """The strata that have windows of two true classes or more."""
     pairs = np.unique(np.stack([strata, truth]), axis=1)
-    return int((np.unique(pairs[0], return_counts=True)[1] >= 2).sum())
+    each, n_classes = np.unique(pairs[0], return_counts=True)
+    return each[n_classes >= 2]

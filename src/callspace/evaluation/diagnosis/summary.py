@@ -8,13 +8,14 @@ clean embeddings (small and large, of several readers, some with a class that ca
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from callspace.evaluation.diagnosis.classes import class_codes
+from callspace.evaluation.diagnosis.classes import class_codes, groups_of
 from callspace.evaluation.diagnosis.collapse import collapse, hubs
 from callspace.evaluation.diagnosis.confounds import confounds, nuisances_of
 from callspace.evaluation.diagnosis.confusions import confusions
@@ -77,10 +78,22 @@ def diagnose_embedding(
     with one_thread():
         findings = confounds(points, windows, labels, task, nuisances, subject=subject, seed=seed)
         of_windows = windows.column("recording").to_pylist()
-        findings.append(collapse(points, n_classes=n_classes, recordings=of_windows, subject=subject, seed=seed))
+        unseen = np.array([split not in tuned_on for split in windows.column("split").to_pylist()], dtype=bool)
+        # Labels that a tuned encoder has learnt by heart say nothing of what it kept.
+        told_of = {"codes": np.where(unseen, codes, -1), "groups": groups_of(windows)}
+        findings.append(collapse(points, n_classes=n_classes, **told_of, recordings=of_windows, subject=subject, seed=seed))
         findings.append(hubs(points, windows, subject=subject, seed=seed))
-        unseen = np.flatnonzero([split not in tuned_on for split in windows.column("split").to_pylist()])
-        findings.append(label_errors(points[unseen], windows.take(unseen), labels, task, subject=subject, seed=seed))
+        wrong = label_errors(points[unseen], windows.filter(pa.array(unseen)), labels, task, subject=subject, seed=seed)
+        findings.append(_in_view_of(findings, wrong))
         if predictions is not None:
             findings += confusions(predictions, windows, labels, task, subject=subject, seed=seed)
     return findings
+
+
+def _in_view_of(confounded: list[Finding], wrong: Finding) -> Finding:
+    """Label errors where the label is confounded: a window of the rarer species of a site sounds like the site's commonest, its label right."""
+    tied = any(finding.check == "confounds" and finding.verdict == "problem" for finding in confounded)
+    if not tied or wrong.verdict != "problem":
+        return wrong
+    caution = "They may be right: the label goes with a confound here, and a window sounds like where it was recorded: see the confounds."
+    return replace(wrong, verdict="look", sentence=f"{wrong.sentence} {caution}")

@@ -6,6 +6,10 @@ of nuisance and label over both splits together (which takes all groups, where t
 groups (recordings, sites) swap their nuisance within their split: windows of a group are not independent, and a test that swaps windows would
 find every recorder tied to every label. Where the nuisance varies within groups, a group gets the sequence of another, stretched or thinned to
 its own length. Permutations stop once 20 have done as well (J. Besag and P. Clifford, Biometrika 78, 1991), so that data without a tie cost little.
+
+*Whether chance could be ruled out at all*: with few groups, or few that differ, even the strongest tie comes about by swapping now and then. The least p
+that could be attained is the share of arrangements (999 permutations at least, and one that lays the groups sorted by value beside those sorted by class)
+that are as informative as the most informative of them. After 199 the rest are spared where one is further above all others than they are apart.
 """
 
 from dataclasses import dataclass
@@ -18,6 +22,8 @@ from callspace.metrics.weights import Floats
 __all__ = ["PERMUTATIONS", "Tie", "tie"]
 
 PERMUTATIONS = 4_999
+#: Of the least p that could be attained; and how many show that it is far less than one in so many.
+_FOR_LEAST, _PLAIN = 999, 199
 _ENOUGH = 20
 _ROUNDING = 1e-9
 
@@ -26,12 +32,23 @@ Codes = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Tie:
-    """The balanced accuracy of the label told from the nuisance, each test window's credit in it, the p of the tie, and of how many permutations."""
+    """How the label is told from a nuisance.
+
+    Attributes
+    ----------
+    score, credit
+        The balanced accuracy of the label told from the nuisance, and each test window's credit in it.
+    p, permutations
+        The p of the tie, and of how many permutations.
+    least_p
+        The p that the strongest tie would have that these groups could show.
+    """
 
     score: float
     credit: Floats
     p: float
     permutations: int
+    least_p: float
 
 
 def tie(
@@ -65,12 +82,20 @@ def tie(
     score = float(np.mean([credit[test[1] == code].mean() for code in present]))
     dealers = [_Dealer(*split, n_values, n_classes) for split in (train, test)]
     observed = _information(_table(train[0], train[1], n_values, n_classes) + _table(test[0], test[1], n_values, n_classes))
-    as_good = done = 0
-    while done < permutations and as_good < _ENOUGH:
-        as_good += _information(dealers[0](rng) + dealers[1](rng)) >= observed - _ROUNDING
-        done += 1
+    drawn: list[float] = []
+    as_good = 0
+    while len(drawn) < permutations and as_good < _ENOUGH:
+        drawn.append(_information(dealers[0].shuffled(rng) + dealers[1].shuffled(rng)))
+        as_good += drawn[-1] >= observed - _ROUNDING
+    done = len(drawn)
     p = as_good / done if as_good == _ENOUGH else (1 + as_good) / (1 + done)
-    return Tie(score, credit, p, done)
+    strongest = max(observed, _information(dealers[0].sorted() + dealers[1].sorted()))
+    while len(drawn) < min(_FOR_LEAST, permutations) and not (len(drawn) >= _PLAIN and strongest > 2 * max(drawn) - min(drawn) + _ROUNDING):
+        drawn.append(_information(dealers[0].shuffled(rng) + dealers[1].shuffled(rng)))
+    every = np.array([strongest, *drawn])
+    best = int((every >= every.max() - _ROUNDING).sum())
+    least_p = best / len(every) if best > 1 else 1 / (1 + max(len(drawn), min(_FOR_LEAST, permutations)))
+    return Tie(score, credit, p, done, least_p)
 
 
 def _table(values: Codes, classes: Codes, n_values: int, n_classes: int) -> Floats:
@@ -111,8 +136,21 @@ class _Dealer:
         # One value a group: what is dealt are the rows of its classes.
         self.by_group = _table(self.group, self.classes, len(self.sizes), n_classes) if self.constant else None
 
-    def __call__(self, rng: np.random.Generator) -> Floats:
-        dealt = rng.permutation(len(self.sizes))
+    def shuffled(self, rng: np.random.Generator) -> Floats:
+        """float64[values, classes] where each group has the values of a random one."""
+        return self._counts(rng.permutation(len(self.sizes)))
+
+    def sorted(self) -> Floats:
+        """The same where groups sorted by their commonest class have the values of groups sorted by their commonest value."""
+        by_class, by_value = (
+            np.argsort(_table(self.group, codes, len(self.sizes), n).argmax(axis=1), kind="stable")
+            for codes, n in ((self.classes, self.shape[1]), (self.values, self.shape[0]))
+        )
+        dealt = np.empty_like(by_class)
+        dealt[by_class] = by_value
+        return self._counts(dealt)
+
+    def _counts(self, dealt: Codes) -> Floats:
         if self.by_group is not None:
             counts = np.zeros(self.shape)
             np.add.at(counts, self.of_group[dealt], self.by_group)

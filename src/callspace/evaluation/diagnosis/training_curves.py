@@ -94,9 +94,8 @@ def _finding(
         rate = max(ordered, key=lambda rate: _best(ordered[rate])[:2])
         rates.append(rate)
         short += len(ordered[rate]) < _FEWEST_EPOCHS
-        for name in _seen(ordered[rate]):
+        for name in {*_seen(ordered[rate]), *(["diverged"] if broken.get(cell) else [])}:
             seen[name] += 1
-        seen["diverged"] += bool(broken.get(cell))
     seen["rate at the edge"] = _at_the_edge(cells)
     counts = {name: number for name, number in seen.items() if number}
     evidence: dict[str, Any] = {"cells": len(cells), "short": short, "seen": counts, "chosen_rates": sorted(set(rates))}
@@ -131,7 +130,8 @@ def _seen(points: Sequence[Mapping[str, float]]) -> list[str]:
         found.append("diverged")
     if len(points) < _FEWEST_EPOCHS:
         return found
-    if best == 0 and any(point["valid_score"] < points[0]["valid_score"] for point in points[1:]):
+    room = points[best]["valid_score"] < _PERFECT
+    if best == 0 and room and any(point["valid_score"] < points[0]["valid_score"] for point in points[1:]):
         found.append("first epoch")
     if any(math.isnan(loss) for loss in (*train, *valid)):
         return found
@@ -140,7 +140,6 @@ def _seen(points: Sequence[Mapping[str, float]]) -> list[str]:
         found.append("overfitting")
     last = valid[-_LAST - 1 :]
     falls = len(last) > _LAST and all(later < earlier for earlier, later in itertools.pairwise(last))
-    room = points[best]["valid_score"] < _PERFECT
     if best == len(points) - 1 and room and falls and last[-1] < (1 - _STILL_FALLING) ** _LAST * last[0]:
         found.append("undertrained")
     return found

@@ -11,13 +11,13 @@ the lower the better, both from 0 to 1.
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from callspace.evaluation.scoring.unpacked import Compute, Family, Key, Predictions, part
 from callspace.metrics import calibration, classification, multilabel, ranking
 from callspace.metrics.weights import Floats, Value
 
-__all__ = ["LOWER_IS_BETTER", "LOWEST", "RECENTRED", "TOP", "families", "without_top"]
+__all__ = ["LOWER_IS_BETTER", "LOWEST", "RECENTRED", "TOP", "families", "without_calibration", "without_contrast", "without_top"]
 
 #: Metrics that can be negative, and how far: none.
 LOWEST: dict[str, float] = {}
@@ -37,6 +37,23 @@ def without_top(n_classes: int) -> str | None:
     if n_classes > TOP:
         return None
     return f"There is no top-{TOP} accuracy: it needs more than {TOP} classes, and there are {n_classes}."
+
+
+def without_contrast(truth: NDArray[np.bool_]) -> str | None:
+    """A sentence where the labels of the test windows that count, bool[n, K], leave a reader's scores or its AUROC undefined, else None."""
+    if not truth.any():
+        return "Probes and heads are not scored: no test window has a label."
+    if not (truth.any(axis=0) & ~truth.all(axis=0)).any():
+        return "Probes and heads have no AUROC of labels: every label is that of all test windows, or of none."
+    return None
+
+
+def without_calibration(task: str, reader: str, scores: ArrayLike) -> str | None:
+    """A sentence where a reader's scores, float[n, K], are no probabilities, else None."""
+    if calibration.are_class_probabilities(scores) if task == "classification" else calibration.are_label_probabilities(scores):
+        return None
+    wanted = "from 0 to 1 and add up to 1 in each window" if task == "classification" else "from 0 to 1"
+    return f"{reader}: there is no calibration error and no Brier score, since its scores are no probabilities ({wanted})."
 
 
 def families(of: Predictions) -> Iterator[Family]:

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from callspace.evaluation.clusterers import clustered
+from callspace.evaluation.clustering.found import NotClusteredError
 from callspace.evaluation.labels import membership, several
 from callspace.evaluation.predictions import label_rule_of, list_column
-from callspace.evaluation.steps.work import NEIGHBOURS, Work
+from callspace.evaluation.steps.work import Work
 from callspace.metrics.clustering import nmi
 from callspace.metrics.one_against_rest import nmi_each, purities_each, shares_each, silhouettes_each
 from callspace.metrics.weights import Floats, mean_defined
@@ -33,12 +35,12 @@ def measure_each(work: Work, space: str, places: Floats) -> None:
     values = np.full(member.shape, np.nan)
     values[kept] = silhouettes_each(places[kept], member[kept], seed=work.seed)
     work.add(f"silhouette_each:{space}", _ragged(values, member))
-    if "shares_each" in work.table.column_names or not work.graph.indices.shape[1]:
+    if "shares_each" in work.table.column_names or work.near is None:
         return
-    near = work.graph.indices[:, :NEIGHBOURS]
-    shares = shares_each(np.where(kept[near], near, -1), member)
+    shares = shares_each(work.near, member, kept)
     purities = np.full(member.shape, np.nan)
-    purities[kept] = purities_each(shares[kept], member[kept])
+    groups = None if work.apart is None else np.asarray(work.apart, dtype=str)[kept].tolist()
+    purities[kept] = purities_each(shares[kept], member[kept], groups)
     work.add("purity_each", _ragged(purities, member))
     work.add("shares_each", list_column(shares))
 
@@ -55,7 +57,10 @@ def _ragged(values: Floats, member: NDArray[np.bool_]) -> pa.Array:
 
 
 def compare_label_rules(work: Work) -> None:
-    """Where many windows have several labels, what each rule makes of one clustering, in a sentence."""
+    """Where many windows have several labels, what each rule makes of a clustering, in a sentence.
+
+    A clustering of all windows serves all rules. Under ``drop`` there is none: one is made, and ``drop`` keeps its own.
+    """
     matrix = work.matrix[np.array(work.split) == "test"]
     share = several(matrix)
     if share < MANY or not work.clusterings:
@@ -63,15 +68,28 @@ def compare_label_rules(work: Work) -> None:
     rule = label_rule_of(work.table)
     name = "full:kmeans" if "full:kmeans" in work.clusterings else next(iter(work.clusterings))
     space, _, clusterer = name.rpartition(":")
-    found = work.clusterings[name]
-    kept = found >= 0
-    single = kept & (matrix.sum(axis=1) <= 1)
-    told = f"{100 * share:.0f} % of the labelled test windows have several labels; the rule is {rule!r}. NMI of {clusterer} in {space}: "
-    parts = [] if rule == "drop" else [f"{nmi(work.codes[kept], found[kept]):.2f} by 'first'"]
+    of_run = work.clusterings[name]
+    of_all = of_run if rule != "drop" else _clustered_with_several(work, matrix, space, clusterer)
+    single = (of_run >= 0) & (matrix.sum(axis=1) <= 1)
+    parts = {}
+    if of_all is not None:
+        kept = of_all >= 0
+        member = membership(matrix, work.task)
+        parts["first"] = f"{nmi(member.argmax(axis=1)[kept], of_all[kept]):.2f} by 'first'"
+        parts["each"] = f"{mean_defined(nmi_each(member[kept], of_all[kept])):.2f} by 'each' (one label against the rest)"
     if single.any():
-        parts.append(f"{nmi(work.codes[single], found[single]):.2f} by 'drop' ({int((~single).sum())} windows left out)")
-    if rule != "drop":
-        parts.append(
-            f"{mean_defined(nmi_each(membership(matrix, work.task)[kept], found[kept])):.2f} by 'each' (one label against the rest)"
-        )
-    work.notes.append(told + ", ".join(parts) + ".")
+        parts["drop"] = f"{nmi(work.codes[single], of_run[single]):.2f} by 'drop' ({int((~single).sum())} windows left out)"
+    told = f"{100 * share:.0f} % of the labelled test windows have several labels; the rule is {rule!r}. NMI of {clusterer} in {space}: "
+    told += ", ".join(parts[each] for each in ("first", "drop", "each") if each in parts)
+    if rule == "drop" and of_all is not None:
+        told += "; 'first' and 'each' are of a clustering of all windows"
+    work.notes.append(told + ".")
+
+
+def _clustered_with_several(work: Work, matrix: NDArray[np.bool_], space: str, clusterer: str) -> NDArray[np.int32] | None:
+    """A clustering of all test windows, those of several labels too, into as many clusters as classes by the rule ``first``; None for none."""
+    codes = membership(matrix, work.task).argmax(axis=1)
+    try:
+        return clustered(clusterer, work.places[space], len(np.unique(codes)), work.seed).clusters
+    except NotClusteredError:
+        return None

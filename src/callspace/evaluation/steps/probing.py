@@ -8,7 +8,7 @@ import numpy as np
 from callspace.evaluation.decisions import choose_thresholds, decide, decision_column
 from callspace.evaluation.predictions import list_column
 from callspace.evaluation.probes import PROBES, Probe, Split, criterion, splits_of
-from callspace.evaluation.scoring.use import without_top
+from callspace.evaluation.scoring.use import without_contrast, without_top
 from callspace.evaluation.steps.work import Work
 
 __all__ = ["probe", "split_for_probes"]
@@ -31,6 +31,8 @@ def probe(work: Work, splits: tuple[Split, Split, Split]) -> None:
     """The probes on labels, and their decisions."""
     train, valid, test = splits
     if work.task == "classification" and (sentence := without_top(train.labels.shape[1])):
+        work.notes.append(sentence)
+    if sentence := without_contrast(test.labels[work.labelled] if work.task == "classification" else test.labels):
         work.notes.append(sentence)
     for name, fit in PROBES.items():
         found = fit(train, valid, test, work.task, criterion(work.task))

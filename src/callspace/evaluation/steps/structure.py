@@ -55,6 +55,7 @@ def _cluster(work: Work, space: Space, places: Floats, name: str, n_classes: int
         return
     kept = work.codes >= 0
     graph = _among(work.graph, kept) if where == "full" else None
+    work.places[where] = places
     try:
         found = clustered(name, places[kept], n_classes, work.seed, graph)
     except NotClusteredError as error:
@@ -68,7 +69,11 @@ def _cluster(work: Work, space: Space, places: Floats, name: str, n_classes: int
         if places.size > _AGAIN:
             work.notes.append(f"{name} in {where}: its stability over seeds is not measured, above {_AGAIN:,} values.")
             return
-        again = clustered(name, places[kept], n_classes, (work.seed + _SEED_STEP) % SEEDS, graph).clusters
+        try:
+            again = clustered(name, places[kept], n_classes, (work.seed + _SEED_STEP) % SEEDS, graph).clusters
+        except NotClusteredError as error:
+            work.notes.append(f"{name} in {where}: its stability over seeds is not measured: {error}")
+            return
     if again is not None:
         _add(work, f"reclustered:{where}:{name}:1", again, kept)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from callspace.evaluation.probes import Probe
 from callspace.evaluation.spaces import Graph
 from callspace.metrics.bootstrap import few_groups
+from callspace.metrics.neighbours import Neighbourhoods
 from callspace.metrics.weights import Floats
 
 __all__ = ["NEIGHBOURS", "Work"]
@@ -33,6 +34,11 @@ class Work:
         The window's one label by the rule, as a number in alphabetical order; -1 for none.
     graph
         The exact neighbour graph of the test windows, once `neighbourhoods.look_around` has made it.
+    near, apart
+        The neighbours that labels are read from; None with one test window. The group of each test window, where windows of its own group
+        are not among them, else None.
+    places
+        The spaces that were clustered, float64[tests, dimensions] by name.
     maps, clusterings
         The two-dimensional spaces by name; int32[tests] by "SPACE:CLUSTERER", -1 for a window left out.
     """
@@ -49,7 +55,10 @@ class Work:
         self.notes: list[str] = []
         self.choices: dict[str, Any] = {}
         self.valid: dict[str, float] = {}
+        self.near: Neighbourhoods | None = None
+        self.apart: list[str] | None = None
         self.maps: dict[str, Floats] = {}
+        self.places: dict[str, Floats] = {}
         self.clusterings: dict[str, NDArray[np.int32]] = {}
         dropped = int((self.codes < 0).sum())
         if dropped:
