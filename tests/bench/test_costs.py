@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from callspace.bench.costs import Cost, cheaper, costs_of, in_words, write_costs
-from callspace.bench.meter import EMBEDDING_COST, metered, metered_embedding
+from callspace.bench.meter import EMBEDDING_COST, Spent, metered, metered_embedding
 from callspace.bench.plan import Choice
 from callspace.embedding.store import Store
 from callspace.tables import read_json, write_json, write_text
