@@ -44,7 +44,7 @@ def _rows(costs: Mapping[str, Any], named: Mapping[tuple[str, str], str]) -> lis
     for cost in costs.get("costs", []):
         who = [named.get((cost["encoder"], cost["layer"]), cost["encoder"]), cost["regime"], background_short(*background_of(cost))]
         embed, memory, fit = (finite(cost[name]) for name in ("embed_ms_per_s", "embed_mib", "fit_s"))
-        numbers = ["–" if embed is None else f"{embed:.3g}", "–" if memory is None else f"{memory:,.0f}"]
+        numbers = ["–" if embed is None else f"{embed:#.3g}".rstrip("."), "–" if memory is None else f"{memory:,.0f}"]
         numbers += ["–" if fit is None else duration(fit), "–" if not cost["parameters"] else _size(cost["parameters"])]
         rows.append([*who, *numbers, _licence(cost)])
     return rows

@@ -60,11 +60,12 @@ def _scores(run: Run, rows: list[dict[str, Any]], metric: str, pretraining: dict
 
 def _differences(run: Run, rows: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     colours = encoder_colours(run.encoders)
+    named = list(zip(rows, pair_names(rows), strict=True))
     groups = []
-    for architecture in dict.fromkeys(row["architecture"] for row in rows):
+    for architecture, encoders in dict.fromkeys((row["architecture"], pair[0]) for row, pair in named):
         lines = []
-        for row, pair in zip(rows, pair_names(rows), strict=True):
-            if row["architecture"] != architecture:
+        for row, pair in named:
+            if (row["architecture"], pair[0]) != (architecture, encoders):
                 continue
             score = Score(row["difference"], finite(row["ci_low"]), finite(row["ci_high"]), None, None)
             between = f"{signed(score.low)} to {signed(score.high)}" if interval(score) else "no interval"
@@ -73,9 +74,9 @@ def _differences(run: Run, rows: list[dict[str, Any]], metric: str) -> dict[str,
                 f"{row['b_encoder']} ({row['b_pretraining']}) minus {row['a_encoder']} ({row['a_pretraining']}), {row['regime']}\n"
                 f"{metric_name(metric)} {signed(score.value)} ({between}{adjusted})"
             )
-            lines.append((" · ".join(pair), [Dot(*ends_of(score), hover)]))
+            lines.append((" · ".join(pair[1:]), [Dot(*ends_of(score), hover)]))
         first = next(c.encoder for c in run.alike if architecture_of(c.encoder) == architecture)
-        groups.append(RowGroup(architecture, colours[first], lines))
+        groups.append(RowGroup(encoders, colours[first], lines))
     ends = [end for row in rows for end in (row["difference"], finite(row["ci_low"]), finite(row["ci_high"]))]
     return dot_rows(groups, f"difference in {metric_name(metric)}", span_of([*ends, 0.0]), zero=True)
 
