@@ -27,6 +27,7 @@ from callspace.bench.finished import FinishedRun
 from callspace.bench.plan import Cell
 from callspace.bench.run import load_run
 from callspace.bench.run_data import refuse_other_data
+from callspace.bench.words import main_metric
 from callspace.embedding.embed import embed
 from callspace.encoders.load import load_encoder
 from callspace.encoders.registry import RANDOM, is_known
@@ -296,10 +297,11 @@ def _checks_of_tuning(run: FinishedRun, sound: bool) -> list[_Check]:
     from callspace.evaluation.diagnosis.training_curves import training_curves
 
     def of_layers() -> list[Finding]:
-        metric = "accuracy" if run.about["task"] == "classification" else "map"
         defaults = {cell.encoder: cell.layer for cell in run.cells if not cell.reading}
         comparisons = read_parquet(run.folder / "comparisons.parquet").to_pylist()
-        return layer_profiles(read_parquet(run.folder / "summary.parquet").to_pylist(), comparisons, metric, defaults=defaults)
+        return layer_profiles(
+            read_parquet(run.folder / "summary.parquet").to_pylist(), comparisons, main_metric(run.about["task"]), defaults=defaults
+        )
 
     def of_curves() -> list[Finding]:
         path = run.folder / "history.csv"
