@@ -33,6 +33,7 @@ from callspace.evaluation.diagnosis.nuisances import Coded, Nuisances, coded, nu
 from callspace.evaluation.diagnosis.resampling import Resampled
 from callspace.evaluation.diagnosis.strata import comparable, kappa
 from callspace.evaluation.diagnosis.ties import tie
+from callspace.metrics.multiple import holm
 from callspace.metrics.neighbours import k_nearest
 from callspace.metrics.weights import Floats
 
@@ -295,15 +296,13 @@ def _correct(found: list[Examined]) -> None:
     tested = [(each, each.tie) for each in found if each.tie is not None]
     p = [of.p for _, of in tested]
     for at, (each, of) in enumerate(tested):
-        each.p_holm = each.evidence["p_holm"] = _holm(p)[at]
-        each.least_p_holm = _holm([*p[:at], min(of.p, of.least_p), *p[at + 1 :]])[at]
+        each.p_holm = each.evidence["p_holm"] = _holm(p, at)
+        each.least_p_holm = _holm([*p[:at], min(of.p, of.least_p), *p[at + 1 :]], at)
 
 
-def _holm(p: list[float]) -> list[float]:
-    adjusted, running = [0.0] * len(p), 0.0
-    for rank, at in enumerate(sorted(range(len(p)), key=lambda at: p[at])):
-        running = max(running, min(1.0, p[at] * (len(p) - rank)))
-        adjusted[at] = running
+def _holm(p: list[float], at: int) -> float:
+    adjusted = holm(p)[at]
+    assert adjusted is not None  # each is a number
     return adjusted
 
 
